@@ -59,4 +59,6 @@ reasons! {
     Replaced = "replaced",
     /// The collector is stopping or short of space: come back later.
     Busy = "busy",
+    /// The agent stops in good order: its silence from now on is no alarm.
+    Stopping = "stopping",
 }
