@@ -1,0 +1,332 @@
+//! Rule files: a text in, its documents out, each parsed or refused with a reason.
+//!
+//! A file may hold several documents, and `action: global`, `reset` or `repeat` among them. What
+//! the parser would take in silence or choke on is refused here first: keys that are not text,
+//! values nested where only plain ones mean something, and conditions nested so deep that a parser
+//! that descends into them would run out of stack.
+
+use rsigma_parser::{SigmaCollection, SigmaDocument, parse_sigma_yaml};
+use serde::Deserialize as _;
+use yaml_serde::Value;
+
+/// A text longer than this is refused.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 << 20;
+
+/// Parentheses and `not`s a condition may nest.
+const MAX_NESTING: usize = 40;
+
+/// A condition longer than this is refused.
+const MAX_CONDITION_BYTES: usize = 16 << 10;
+
+/// A document that parsed, with what the parser's tree no longer says.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    /// The tree.
+    pub(crate) document: SigmaDocument,
+    /// Whether a correlation states its condition.
+    pub(crate) states_condition: bool,
+}
+
+/// A document that did not.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    /// Its id, else its title.
+    pub(crate) rule: Option<String>,
+    /// Why, in one line.
+    pub(crate) reason: String,
+}
+
+/// Parses a text.
+pub(crate) fn parse(text: &str) -> Vec<Result<Parsed, Failed>> {
+    if text.len() > MAX_DOCUMENT_BYTES {
+        return vec![Err(Failed {
+            rule: None,
+            reason: format!("{} bytes, more than {MAX_DOCUMENT_BYTES}", text.len()),
+        })];
+    }
+    let chunks = split(text);
+    let values: Vec<Result<Value, String>> = chunks.iter().map(|chunk| read(chunk)).collect();
+    let acts = |value: &Result<Value, String>| {
+        value.as_ref().is_ok_and(|value| value.get("action").is_some())
+    };
+    if values.iter().any(acts) {
+        return with_actions(text, &values);
+    }
+    chunks
+        .iter()
+        .zip(values)
+        .filter_map(|(chunk, value)| match value {
+            // A comment between separators, or nothing behind the last one.
+            Ok(Value::Null) => None,
+            Ok(value) => Some(one(chunk, &value)),
+            Err(reason) => Some(Err(Failed { rule: line_id(chunk), reason })),
+        })
+        .collect()
+}
+
+/// Splits at the lines YAML separates documents with; those cannot be part of a value.
+fn split(text: &str) -> Vec<&str> {
+    let mut chunks = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end();
+        if bare == "---" || line.starts_with("--- ") || bare == "..." {
+            chunks.push(&text[start..at]);
+            start = at + bare.len().min(3);
+        }
+        at += line.len();
+    }
+    chunks.push(&text[start..]);
+    chunks
+}
+
+fn read(chunk: &str) -> Result<Value, String> {
+    if chunk.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
+        return Ok(Value::Null);
+    }
+    let mut documents = yaml_serde::Deserializer::from_str(chunk);
+    let Some(first) = documents.next() else { return Ok(Value::Null) };
+    let value = Value::deserialize(first).map_err(|error| flat(&format!("YAML: {error}")))?;
+    match value {
+        Value::Mapping(_) => check(&value).map(|()| value),
+        Value::Null => Ok(Value::Null),
+        _ => Err("not a map".to_owned()),
+    }
+}
+
+fn one(chunk: &str, value: &Value) -> Result<Parsed, Failed> {
+    let failed = |reason: String| Failed { rule: named(value), reason: flat(&reason) };
+    let collection = parse_sigma_yaml(chunk).map_err(|error| failed(error.to_string()))?;
+    if !collection.errors.is_empty() {
+        return Err(failed(collection.errors.join("; ")));
+    }
+    let states_condition =
+        value.get("correlation").is_some_and(|inner| inner.get("condition").is_some());
+    match documents(collection).pop() {
+        Some(document) => Ok(Parsed { document, states_condition }),
+        None => Err(failed("no rule".to_owned())),
+    }
+}
+
+/// Documents that build on each other are parsed together; a failure then has no rule's name.
+fn with_actions(text: &str, values: &[Result<Value, String>]) -> Vec<Result<Parsed, Failed>> {
+    if let Some(Err(reason)) = values.iter().find(|value| value.is_err()) {
+        return vec![Err(Failed { rule: None, reason: reason.clone() })];
+    }
+    let collection = match parse_sigma_yaml(text) {
+        Ok(collection) => collection,
+        Err(error) => return vec![Err(Failed { rule: None, reason: flat(&error.to_string()) })],
+    };
+    let errors: Vec<_> = collection
+        .errors
+        .iter()
+        .map(|reason| Err(Failed { rule: None, reason: flat(reason) }))
+        .collect();
+    documents(collection)
+        .into_iter()
+        .map(|document| Ok(Parsed { document, states_condition: true }))
+        .chain(errors)
+        .collect()
+}
+
+fn documents(collection: SigmaCollection) -> Vec<SigmaDocument> {
+    let rules = collection.rules.into_iter().map(|rule| SigmaDocument::Rule(Box::new(rule)));
+    let correlations = collection.correlations.into_iter().map(SigmaDocument::Correlation);
+    let filters = collection.filters.into_iter().map(SigmaDocument::Filter);
+    rules.chain(correlations).chain(filters).collect()
+}
+
+fn named(value: &Value) -> Option<String> {
+    ["id", "title"]
+        .iter()
+        .find_map(|key| value.get(*key)?.as_str())
+        .map(|name| flat(crate::text::cut(name, 256)))
+}
+
+/// The id of a text that is no YAML.
+fn line_id(chunk: &str) -> Option<String> {
+    let value = chunk.lines().find_map(|line| line.strip_prefix("id:"))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| flat(crate::text::cut(value, 256)))
+}
+
+/// One line, whatever the parser wrote.
+fn flat(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Refuses what the parser would misread.
+fn check(value: &Value) -> Result<(), String> {
+    if let Some(detection) = value.get("detection") {
+        check_detection(detection, &["condition", "timeframe"])?;
+    }
+    if let Some(filter) = value.get("filter") {
+        if filter.get("rules").is_none() {
+            return Err("a filter without rules (any, or a list of them)".to_owned());
+        }
+        check_detection(filter, &["condition", "rules"])?;
+    }
+    if let Some(condition) = value.get("correlation").and_then(|inner| inner.get("condition")) {
+        check_conditions(condition)?;
+    }
+    Ok(())
+}
+
+fn check_detection(detection: &Value, others: &[&str]) -> Result<(), String> {
+    let Some(mapping) = detection.as_mapping() else {
+        return Err("the detection is not a map".to_owned());
+    };
+    for (key, value) in mapping {
+        let name = key.as_str().ok_or_else(|| format!("the name {key:?} is not text"))?;
+        if !others.contains(&name) {
+            check_selection(value).map_err(|reason| format!("{name}: {reason}"))?;
+        } else if name == "condition" {
+            check_conditions(value)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_selection(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Mapping(mapping) => mapping.iter().try_for_each(|(key, value)| {
+            let name = key.as_str().ok_or_else(|| format!("the field {key:?} is not text"))?;
+            match value {
+                Value::Sequence(values) => values.iter().try_for_each(|value| plain(name, value)),
+                value => plain(name, value),
+            }
+        }),
+        Value::Sequence(values) => values.iter().try_for_each(|value| match value {
+            Value::Sequence(_) => Err("a list in a list".to_owned()),
+            value => check_selection(value),
+        }),
+        Value::Tagged(_) => Err("a tagged value".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn plain(name: &str, value: &Value) -> Result<(), String> {
+    match value {
+        Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_) => {
+            Err(format!("{name}: a value that is not plain"))
+        }
+        Value::Number(number) if number.as_f64().is_some_and(|n| !n.is_finite()) => {
+            Err(format!("{name}: {number} as a value"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_conditions(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(condition) => check_condition(condition),
+        Value::Sequence(conditions) => conditions
+            .iter()
+            .try_for_each(|condition| condition.as_str().map_or(Ok(()), check_condition)),
+        _ => Ok(()),
+    }
+}
+
+fn check_condition(condition: &str) -> Result<(), String> {
+    if condition.len() > MAX_CONDITION_BYTES {
+        return Err(format!("a condition longer than {MAX_CONDITION_BYTES} bytes"));
+    }
+    let mut open = 0usize;
+    let mut nested = 0usize;
+    for character in condition.chars() {
+        match character {
+            '(' => open += 1,
+            ')' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        nested = nested.max(open);
+    }
+    // A run of nots descends as parentheses do.
+    let mut run = 0usize;
+    for word in condition.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-') {
+        match word {
+            "" => {}
+            "not" => run += 1,
+            _ => run = 0,
+        }
+        nested = nested.max(run);
+    }
+    if nested > MAX_NESTING {
+        return Err(format!("a condition nested deeper than {MAX_NESTING}"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str =
+        "title: t\nid: one\nlogsource: {product: linux}\ndetection:\n  s: {a: b}\n  condition: s\n";
+
+    fn check(text: &str, expected: &[Result<(), &str>]) {
+        let found: Vec<Result<(), String>> = parse(text)
+            .into_iter()
+            .map(|one| one.map(|_| ()).map_err(|failed| failed.reason))
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            match (found, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(found), Err(expected)) => {
+                    assert!(found.contains(expected), "{found:?} lacks {expected:?}");
+                    assert!(!found.contains('\n'), "{found:?}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_holds_one_document_or_several() {
+        check(RULE, &[Ok(())]);
+        check(&format!("---\n{RULE}---\n# nothing\n---\n{RULE}...\n"), &[Ok(()), Ok(())]);
+        check(&format!("{RULE}---\n: : :\n  - x\n---\n{RULE}"), &[Ok(()), Err("YAML"), Ok(())]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn actions_merge_documents() {
+        let text = "action: global\ntitle: t\nlogsource: {product: linux}\n---\ndetection:\n  s: {a: b}\n  condition: s\n---\ndetection:\n  s: {a: c}\n  condition: s\n";
+        check(text, &[Ok(()), Ok(())]);
+    }
+
+    #[test]
+    fn what_would_be_misread_is_refused() {
+        let with = |selection: &str, condition: &str| {
+            format!(
+                "title: t\nid: one\nlogsource: {{product: linux}}\ndetection:\n  s: {selection}\n  condition: {condition}\n"
+            )
+        };
+        check(&with("{1: b}", "s"), &[Err("not text")]);
+        check(&with("{a: {b: c}}", "s"), &[Err("not plain")]);
+        check(&with("{a: [[b]]}", "s"), &[Err("not plain")]);
+        check(&with("[[a]]", "s"), &[Err("a list in a list")]);
+        check(&with("{a: .nan}", "s"), &[Err("as a value")]);
+        check(&with("{a|nonsense: b}", "s"), &[Err("nonsense")]);
+        check(&with("{a: b}", "s | count() > 5"), &[Err("ondition")]);
+        let deep = |open: &str, n: usize, close: &str| {
+            format!("\"{}s{}\"", open.repeat(n), close.repeat(n))
+        };
+        check(&with("{a: b}", &deep("(", 2_000, ")")), &[Err("nested deeper")]);
+        check(&with("{a: b}", &deep("\\x28", 2_000, ")")), &[Err("nested deeper")]);
+        check(&with("{a: b}", &deep("not ", 2_000, "")), &[Err("nested deeper")]);
+        check(&with("{a: b}", &deep("(", 20, ")")), &[Ok(())]);
+        check(&"[".repeat(100_000), &[Err("YAML")]);
+        check("- a\n", &[Err("not a map")]);
+    }
+
+    #[test]
+    fn a_failed_document_is_named() {
+        let failed = parse("title: t\nid: abc\ndetection: 1\n").pop().unwrap().unwrap_err();
+        assert_eq!(failed.rule.as_deref(), Some("abc"));
+        let failed = parse("id: \"abc\"\n\tx: [\n").pop().unwrap().unwrap_err();
+        assert_eq!(failed.rule.as_deref(), Some("abc"));
+    }
+}

@@ -1,0 +1,179 @@
+//! Regular expressions of rules.
+//!
+//! Sigma's flavour is PCRE without look-around. What PCRE reads as plain characters and the regex
+//! crate reads as syntax is escaped here: braces that are no repetition, `[`, `&&`, `--`, `~~`
+//! inside a class, `\<`, `\>`, and escaped letters that mean nothing. What cannot be expressed
+//! (look-around, back references) is an error that says so.
+
+use regex::{Regex, RegexBuilder};
+
+/// Memory one expression may take when compiled.
+const MAX_COMPILED_BYTES: usize = 8 << 20;
+
+/// The flags of the sub-modifiers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flags {
+    /// `i`.
+    pub(crate) ignore_case: bool,
+    /// `m`.
+    pub(crate) multi_line: bool,
+    /// `s`.
+    pub(crate) dot_all: bool,
+}
+
+/// Compiles an expression as rules write them.
+pub(crate) fn compile(expression: &str, flags: Flags) -> Result<Regex, String> {
+    RegexBuilder::new(&translate(expression))
+        .case_insensitive(flags.ignore_case)
+        .multi_line(flags.multi_line)
+        .dot_matches_new_line(flags.dot_all)
+        .size_limit(MAX_COMPILED_BYTES)
+        .build()
+        .map_err(|error| {
+            let text = error.to_string();
+            // The crate draws the expression over several lines; its last line says what is wrong.
+            let reason = text.lines().last().unwrap_or_default().trim();
+            format!("regular expression {expression:?}: {}", reason.trim_start_matches("error: "))
+        })
+}
+
+fn translate(expression: &str) -> String {
+    let characters: Vec<char> = expression.chars().collect();
+    let mut out = String::with_capacity(expression.len() + 8);
+    let mut index = 0;
+    // Inside a class, the place of its first member, where `]` is plain.
+    let mut class: Option<usize> = None;
+    while let Some(&character) = characters.get(index) {
+        let next = characters.get(index + 1).copied();
+        match (character, class) {
+            ('\\', _) => {
+                out.push_str(&escaped(next, class.is_some()));
+                index += 1;
+            }
+            ('[', None) => {
+                out.push('[');
+                if next == Some('^') {
+                    out.push('^');
+                    index += 1;
+                }
+                class = Some(index + 1);
+            }
+            (']', Some(first)) if index != first => {
+                out.push(']');
+                class = None;
+            }
+            ('[', Some(_)) if next == Some(':') => out.push('['),
+            ('[' | ']', Some(_)) => {
+                out.push('\\');
+                out.push(character);
+            }
+            (':', Some(_)) if next == Some(']') && posix(&characters[..index]) => {
+                out.push_str(":]");
+                index += 1;
+            }
+            ('&' | '~', Some(_)) => {
+                out.push('\\');
+                out.push(character);
+            }
+            ('-', Some(_)) if next == Some('-') => out.push_str("\\-"),
+            ('{', None) if !repeats(&characters[index..]) => out.push_str("\\{"),
+            _ => out.push(character),
+        }
+        index += 1;
+    }
+    out
+}
+
+/// Whether what ends here opened a named class, such as `[:alpha`.
+fn posix(before: &[char]) -> bool {
+    let name = before.iter().rev().take_while(|c| c.is_ascii_lowercase()).count();
+    before[..before.len() - name].ends_with(&['[', ':'])
+}
+
+/// Whether `{...}` repeats what stands before it.
+fn repeats(from: &[char]) -> bool {
+    let Some(end) = from.iter().position(|c| *c == '}') else { return false };
+    let inner: String = from[1..end].iter().collect();
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    match inner.split_once(',') {
+        Some((least, most)) => !least.is_empty() && digits(least) && digits(most),
+        None => !inner.is_empty() && digits(&inner),
+    }
+}
+
+fn escaped(next: Option<char>, in_class: bool) -> String {
+    match next {
+        None => "\\\\".to_owned(),
+        Some(character @ ('<' | '>')) => character.to_string(),
+        Some('Z') if !in_class => "\\z".to_owned(),
+        Some('e') => "\\x1B".to_owned(),
+        // In a class, \b is a backspace.
+        Some('b') if in_class => "\\x08".to_owned(),
+        // A letter that means nothing stands for itself; digits stay, to be refused as references.
+        Some(character) if character.is_ascii_alphabetic() && !MEANINGFUL.contains(character) => {
+            character.to_string()
+        }
+        Some(character) if !character.is_ascii() => character.to_string(),
+        Some(character) => format!("\\{character}"),
+    }
+}
+
+/// Letters that mean something behind a backslash, or must be refused rather than misread.
+const MEANINGFUL: &str = "abdfnrstvwxzABDGKPQRSWXEUkpughHNCcolLV";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(expression: &str, matching: &[&str], others: &[&str]) {
+        let regex = compile(expression, Flags::default()).unwrap();
+        for text in matching {
+            assert!(regex.is_match(text), "{expression} should match {text:?}");
+        }
+        for text in others {
+            assert!(!regex.is_match(text), "{expression} should not match {text:?}");
+        }
+    }
+
+    #[test]
+    fn an_expression_is_found_anywhere_in_its_case() {
+        check("b+c", &["abbcd"], &["aBBCd", "ac"]);
+        check("^a.c$", &["abc"], &["a\nc", "xabc"]);
+    }
+
+    #[test]
+    fn what_is_plain_in_pcre_is_plain_here() {
+        check(r"\${env", &["${env:x}"], &["$env"]);
+        check(r"{\d}", &["{1}"], &["1"]);
+        check(r"a{2,3}", &["aa"], &["a{2,3}"]);
+        check(r"a{,3}", &["a{,3}"], &["aaa"]);
+        check(r"[[]x", &["[x"], &["x"]);
+        check(r"[]x]", &["]", "x"], &["["]);
+        check(r"[^]x]", &["a"], &["]", "x"]);
+        check(r"[a&&b]", &["&", "a", "b"], &["c"]);
+        check(r"[+--]", &["-"], &["a"]);
+        check(r"[[:digit:]x]", &["1", "x"], &[":", "d"]);
+        check(r"\<a\>", &["<a>"], &["a"]);
+        check(r"\/\-\'\y", &["/-'y"], &[]);
+        check(r"end\Z", &["the end"], &["ends"]);
+    }
+
+    #[test]
+    fn flags_do_what_they_say() {
+        let with = |expression, flags| compile(expression, flags).unwrap();
+        assert!(with("ABC", Flags { ignore_case: true, ..Flags::default() }).is_match("abc"));
+        assert!(with("^b$", Flags { multi_line: true, ..Flags::default() }).is_match("a\nb\nc"));
+        assert!(!with("^b$", Flags::default()).is_match("a\nb\nc"));
+        assert!(with("a.b", Flags { dot_all: true, ..Flags::default() }).is_match("a\nb"));
+        assert!(!with("a.b", Flags::default()).is_match("a\nb"));
+    }
+
+    #[test]
+    fn what_cannot_be_expressed_is_refused_by_name() {
+        for expression in [r"(?=a)b", r"(?<!a)b", r"(a)\1", "(", r"\Gx", "a{1000}{1000}{1000}"] {
+            let reason = compile(expression, Flags::default()).unwrap_err();
+            assert!(reason.contains("regular expression"), "{reason}");
+            assert!(!reason.contains('\n'), "{reason}");
+        }
+    }
+}

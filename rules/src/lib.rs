@@ -1,0 +1,91 @@
+//! Sigma rules: parse, compile, evaluate.
+//!
+//! In: the text of rules, and events seen through [`Event`]. Out: which rules matched, and what the
+//! correlations over those matches say. This crate knows no file, no socket, no clock and no event
+//! type of anybody's: a field is asked for by a [`Key`] that [`Names`] resolved once, at compile time.
+//!
+//! A [`Set`] is compiled from documents; what it cannot honour whole is [`Refused`] by name.
+//! [`Set::evaluate`] gives the detection rules an event matches, one event at a time and without
+//! memory. A match that a correlation counts is a [`BaseHit`]: the caller commits it with its event
+//! and feeds it to the [`Correlator`], which holds the windows.
+//!
+//! The evaluator is the plain reading of the standard. It is kept beside any faster one, to be
+//! compared with.
+
+use std::net::IpAddr;
+
+mod calendar;
+mod cidr;
+mod correlation;
+mod correlator;
+mod detection;
+mod document;
+mod encode;
+mod expression;
+mod item;
+mod lint;
+pub mod logsource;
+mod pattern;
+mod rule;
+mod set;
+pub mod taxonomy;
+pub mod text;
+
+#[cfg(test)]
+mod testing;
+
+pub use correlation::{BaseHit, Group, MAX_LOCATOR_BYTES, MAX_TEXT_BYTES, Reference};
+pub use correlator::{Correlator, Fired, RestoreError, Total};
+pub use lint::{Finding, lint};
+pub use rule::{Attributes, Level, Rule};
+pub use set::{Document, Mapping, Options, Refused, Set};
+
+/// A field's name, resolved once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub u32);
+
+/// Resolves the names that rules use to keys that events know.
+pub trait Names {
+    /// The key of a field name, the same for the same name.
+    fn key(&self, name: &str) -> Key;
+}
+
+/// One value of a field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// Present, and said to be nothing.
+    Null,
+    /// Text.
+    Text(&'a str),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Number(f64),
+    /// Yes or no.
+    Flag(bool),
+    /// An address, which matches as its text and by `cidr`.
+    Address(IpAddr),
+}
+
+/// An event, as a rule sees it.
+pub trait Event {
+    /// Calls `see` with each value of a field until it returns true; whether it did. A field that
+    /// is absent calls nothing.
+    fn any(&self, key: Key, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool;
+    /// The same over every value of every field, and then the original line, for keywords.
+    fn any_value(&self, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool;
+    /// Calls `see` with each log source of the event's set until it returns true; whether it did.
+    fn any_log_source(&self, see: &mut dyn FnMut(&LogSource) -> bool) -> bool;
+}
+
+/// Where events come from, in Sigma's terms. In an event, the most that is known; in a rule, what
+/// is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct LogSource {
+    /// Such as `process_creation`, `webserver`.
+    pub category: Option<Box<str>>,
+    /// Such as `linux`, `windows`, `nginx`.
+    pub product: Option<Box<str>>,
+    /// Such as `sshd`, `sysmon`.
+    pub service: Option<Box<str>>,
+}

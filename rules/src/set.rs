@@ -1,0 +1,464 @@
+//! A set of rules, compiled: documents in, rules that can be evaluated out.
+//!
+//! What cannot be honoured whole is refused by name and the rest is used. Rules are found by log
+//! source, so that an event meets only those that ask for one of its own.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rsigma_parser::{
+    CorrelationRule, FilterRule, FilterRuleTarget, SigmaDocument, SigmaRule, is_unsupported,
+    resolve_major,
+};
+
+use crate::correlation::{self, Correlation};
+use crate::detection::Detection;
+use crate::document::{self, Parsed};
+use crate::rule::{Body, Rule, attributes, status};
+use crate::{Event, Key, Level, LogSource, Names, taxonomy};
+
+/// A text of rules and what to call it.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// Its file name, usually.
+    pub name: &'a str,
+    /// Its content.
+    pub text: &'a str,
+}
+
+/// Whether the names of rules without a taxonomy are mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mapping {
+    /// Names are looked up as they are written.
+    #[default]
+    AsWritten,
+    /// Sigma's names become ECS names by log source; for decoded events.
+    Ecs,
+}
+
+/// How to compile.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whether names are mapped.
+    pub mapping: Mapping,
+    /// Lists for `expand`, by the name between the percent signs.
+    pub placeholders: BTreeMap<String, Vec<String>>,
+}
+
+/// A document, or a rule of it, that is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{document}: {}: {reason}", rule.as_deref().unwrap_or("-"))]
+pub struct Refused {
+    /// The document's name.
+    pub document: String,
+    /// The rule's id, else its title; none when it has neither.
+    pub rule: Option<String>,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// Compiled rules.
+#[derive(Debug, Default)]
+pub struct Set {
+    rules: Vec<Rule>,
+    by_id: HashMap<String, usize>,
+    by_key: HashMap<String, usize>,
+    /// Detection rules by exactly the log source they ask for.
+    by_source: HashMap<LogSource, Vec<usize>>,
+    options: Options,
+}
+
+impl Set {
+    /// Compiles documents. The rules come out in the order of the documents, correlations behind
+    /// those they refer to.
+    pub fn compile<'a>(
+        documents: impl IntoIterator<Item = Document<'a>>,
+        names: &dyn Names,
+        options: &Options,
+    ) -> (Set, Vec<Refused>) {
+        let mut compiler = Compiler::new(names, options);
+        for document in documents {
+            compiler.document(document);
+        }
+        compiler.finish()
+    }
+
+    /// Every rule; their places are what the other functions call an index.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// A rule by its index.
+    pub fn rule(&self, index: usize) -> Option<&Rule> {
+        self.rules.get(index)
+    }
+
+    /// The first rule with an id.
+    pub fn by_id(&self, id: &str) -> Option<(usize, &Rule)> {
+        let index = *self.by_id.get(id)?;
+        Some((index, self.rules.get(index)?))
+    }
+
+    /// The index of the first rule that goes by a [`Rule::key`].
+    pub fn by_key(&self, key: &str) -> Option<usize> {
+        self.by_key.get(key).copied()
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Appends the indices of the detection rules that `event` matches, ascending, each once.
+    pub fn evaluate<E: Event>(&self, event: &E, hits: &mut Vec<usize>) {
+        let mut candidates = Vec::new();
+        event.any_log_source(&mut |source| {
+            for wanted in wider(source) {
+                if let Some(rules) = self.by_source.get(&wanted) {
+                    candidates.extend_from_slice(rules);
+                }
+            }
+            false
+        });
+        candidates.sort_unstable();
+        candidates.dedup();
+        hits.extend(candidates.into_iter().filter(|index| match &self.rules[*index].body {
+            Body::Detection(detection) => detection.holds(event),
+            Body::Correlation(_) => false,
+        }));
+    }
+}
+
+/// Every log source a rule may ask for that covers `source`.
+fn wider(source: &LogSource) -> impl Iterator<Item = LogSource> + '_ {
+    (0..8u8).filter_map(|mask| {
+        let keep = |bit: u8, key: &Option<Box<str>>| match (mask & bit != 0, key) {
+            (false, _) => Some(None),
+            (true, Some(key)) => Some(Some(key.clone())),
+            // The same as without this key, which another mask gives.
+            (true, None) => None,
+        };
+        Some(LogSource {
+            category: keep(1, &source.category)?,
+            product: keep(2, &source.product)?,
+            service: keep(4, &source.service)?,
+        })
+    })
+}
+
+struct Compiler<'a> {
+    names: &'a dyn Names,
+    options: &'a Options,
+    rules: Vec<Rule>,
+    correlations: Vec<(String, CorrelationRule, bool)>,
+    filters: Vec<(String, FilterRule)>,
+    refused: Vec<Refused>,
+}
+
+impl<'a> Compiler<'a> {
+    fn new(names: &'a dyn Names, options: &'a Options) -> Compiler<'a> {
+        Compiler {
+            names,
+            options,
+            rules: Vec::new(),
+            correlations: Vec::new(),
+            filters: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+
+    fn refuse(&mut self, document: &str, rule: Option<String>, reason: String) {
+        self.refused.push(Refused { document: document.to_owned(), rule, reason });
+    }
+
+    fn document(&mut self, document: Document<'_>) {
+        for parsed in document::parse(document.text) {
+            match parsed {
+                Ok(parsed) => self.parsed(document.name, parsed),
+                Err(failed) => self.refuse(document.name, failed.rule, failed.reason),
+            }
+        }
+    }
+
+    fn parsed(&mut self, document: &str, parsed: Parsed) {
+        let name = document.to_owned();
+        match parsed.document {
+            SigmaDocument::Rule(rule) => match self.detection(document, &rule) {
+                Ok(rule) => self.rules.push(rule),
+                Err(reason) => {
+                    let key = rule.id.clone().unwrap_or_else(|| rule.title.clone());
+                    self.refuse(document, Some(key), reason);
+                }
+            },
+            SigmaDocument::Correlation(rule) => {
+                self.correlations.push((name, rule, parsed.states_condition));
+            }
+            SigmaDocument::Filter(rule) => self.filters.push((name, rule)),
+        }
+    }
+
+    fn detection(&self, document: &str, rule: &SigmaRule) -> Result<Rule, String> {
+        check_version(rule.sigma_version)?;
+        let log_source = log_source(&rule.logsource)?;
+        if log_source.is_empty() {
+            return Err("no log source".to_owned());
+        }
+        let sigma_names = sigma_names(rule.taxonomy.as_deref())?;
+        let detection = Detection::new(
+            &rule.detection,
+            &|field| self.key(&log_source, sigma_names, field),
+            self.options,
+        )?;
+        Ok(Rule {
+            id: rule.id.clone(),
+            name: rule.name.clone(),
+            title: rule.title.clone(),
+            description: rule.description.clone().unwrap_or_default(),
+            level: rule.level.map(Level::from).unwrap_or_default(),
+            status: status(rule.status),
+            tags: rule.tags.clone(),
+            falsepositives: rule.falsepositives.clone(),
+            references: rule.references.clone(),
+            author: rule.author.clone().unwrap_or_default(),
+            log_source,
+            attributes: attributes(&rule.custom_attributes)?,
+            generate: false,
+            standalone: true,
+            document: document.to_owned(),
+            body: Body::Detection(detection),
+            feeds: Vec::new(),
+            carries: Vec::new(),
+            sigma_names,
+        })
+    }
+
+    fn key(&self, source: &LogSource, sigma_names: bool, field: &str) -> Key {
+        self.names.key(mapped(self.options, source, sigma_names, field))
+    }
+
+    fn finish(mut self) -> (Set, Vec<Refused>) {
+        self.apply_filters();
+        self.resolve_correlations();
+        self.link();
+        let mut set = Set { rules: self.rules, options: self.options.clone(), ..Set::default() };
+        for (index, rule) in set.rules.iter().enumerate() {
+            if let Some(id) = &rule.id {
+                set.by_id.entry(id.clone()).or_insert(index);
+            }
+            set.by_key.entry(rule.key().to_owned()).or_insert(index);
+            if !rule.is_correlation() {
+                set.by_source.entry(rule.log_source.clone()).or_default().push(index);
+            }
+        }
+        (set, self.refused)
+    }
+
+    /// A filter's condition is joined by "and" to those of the rules it names, as pySigma converts
+    /// it: a filter that lets something pass says `not selection`.
+    fn apply_filters(&mut self) {
+        for (document, filter) in std::mem::take(&mut self.filters) {
+            if let Err(reason) = self.apply_filter(&filter) {
+                let key = filter.id.clone().unwrap_or_else(|| filter.title.clone());
+                self.refuse(&document, Some(key), reason);
+            }
+        }
+    }
+
+    fn apply_filter(&mut self, filter: &FilterRule) -> Result<(), String> {
+        check_version(filter.sigma_version)?;
+        let source = filter.logsource.as_ref().ok_or("a filter without a log source")?;
+        let source = log_source(source)?;
+        let sigma_names = sigma_names(filter.taxonomy.as_deref())?;
+        // Compiled even when no rule is meant, so that what is wrong with it is said.
+        let compile = |target: &LogSource| {
+            Detection::new(
+                &filter.detection,
+                &|field| self.key(target, sigma_names, field),
+                self.options,
+            )
+        };
+        compile(&source)?;
+        let mut narrowed = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            if source.covers(&rule.log_source) && is_meant(&filter.rules, rule) {
+                narrowed.push((index, compile(&rule.log_source)?));
+            }
+        }
+        for (index, detection) in narrowed {
+            if let Body::Detection(body) = &mut self.rules[index].body {
+                body.narrow(detection);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compiles correlations in the order they build on each other; what is left in the end refers
+    /// to something that is not there, or to itself.
+    fn resolve_correlations(&mut self) {
+        let mut waiting = std::mem::take(&mut self.correlations);
+        loop {
+            let before = waiting.len();
+            let mut still = Vec::new();
+            for (document, rule, stated) in waiting {
+                if rule.rules.iter().all(|name| !self.referred(name).is_empty()) {
+                    self.add_correlation(&document, &rule, stated);
+                } else {
+                    still.push((document, rule, stated));
+                }
+            }
+            waiting = still;
+            if waiting.is_empty() || waiting.len() == before {
+                break;
+            }
+        }
+        for (document, rule, _) in waiting {
+            let missing: Vec<&str> = rule
+                .rules
+                .iter()
+                .filter(|name| self.referred(name).is_empty())
+                .map(String::as_str)
+                .collect();
+            let reason =
+                format!("refers to what is not loaded or refers back: {}", missing.join(", "));
+            let key = rule.id.clone().unwrap_or_else(|| rule.title.clone());
+            self.refuse(&document, Some(key), reason);
+        }
+    }
+
+    fn referred(&self, name: &str) -> Vec<usize> {
+        let named =
+            |rule: &Rule| rule.id.as_deref() == Some(name) || rule.name.as_deref() == Some(name);
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| named(rule))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    fn add_correlation(&mut self, document: &str, rule: &CorrelationRule, stated: bool) {
+        let members: Vec<(String, Vec<usize>)> =
+            rule.rules.iter().map(|name| (name.clone(), self.referred(name))).collect();
+        match correlation_rule(document, rule, stated, members) {
+            Ok(rule) => self.rules.push(rule),
+            Err(reason) => {
+                let key = rule.id.clone().unwrap_or_else(|| rule.title.clone());
+                self.refuse(document, Some(key), reason);
+            }
+        }
+    }
+
+    /// Tells rules what they feed and what their base hits carry.
+    fn link(&mut self) {
+        let feeds = correlation::feeds(&self.rules);
+        for (rule, feeds) in self.rules.iter_mut().zip(feeds) {
+            rule.feeds = feeds;
+        }
+        let standalone: Vec<bool> = self
+            .rules
+            .iter()
+            .map(|rule| {
+                rule.feeds.is_empty()
+                    || rule.feeds.iter().any(|feed| self.rules[feed.correlation].generate)
+            })
+            .collect();
+        let carries: Vec<Vec<(String, Key)>> = (0..self.rules.len())
+            .map(|index| {
+                correlation::carried(&self.rules, index, self.options)
+                    .into_iter()
+                    .map(|name| {
+                        let key = self.names.key(&name);
+                        (name, key)
+                    })
+                    .collect()
+            })
+            .collect();
+        for ((rule, standalone), carries) in self.rules.iter_mut().zip(standalone).zip(carries) {
+            rule.standalone = standalone;
+            rule.carries = carries;
+        }
+    }
+}
+
+fn correlation_rule(
+    document: &str,
+    rule: &CorrelationRule,
+    stated: bool,
+    members: Vec<(String, Vec<usize>)>,
+) -> Result<Rule, String> {
+    check_version(rule.sigma_version)?;
+    let sigma_names = sigma_names(rule.taxonomy.as_deref())?;
+    let correlation = Correlation::new(rule, stated, members)?;
+    Ok(Rule {
+        id: rule.id.clone(),
+        name: rule.name.clone(),
+        title: rule.title.clone(),
+        description: rule.description.clone().unwrap_or_default(),
+        level: rule.level.map(Level::from).unwrap_or_default(),
+        status: status(rule.status),
+        tags: rule.tags.clone(),
+        falsepositives: rule.falsepositives.clone(),
+        references: rule.references.clone(),
+        author: rule.author.clone().unwrap_or_default(),
+        log_source: LogSource::default(),
+        attributes: attributes(&rule.custom_attributes)?,
+        generate: rule.generate,
+        standalone: true,
+        document: document.to_owned(),
+        body: Body::Correlation(correlation),
+        feeds: Vec::new(),
+        carries: Vec::new(),
+        sigma_names,
+    })
+}
+
+/// The name a field of a rule has in events.
+pub(crate) fn mapped<'a>(
+    options: &Options,
+    source: &LogSource,
+    sigma_names: bool,
+    field: &'a str,
+) -> &'a str {
+    match options.mapping {
+        Mapping::Ecs if sigma_names => taxonomy::ecs(source, field),
+        _ => field,
+    }
+}
+
+fn is_meant(target: &FilterRuleTarget, rule: &Rule) -> bool {
+    match target {
+        FilterRuleTarget::Any => true,
+        FilterRuleTarget::Specific(names) => names.iter().any(|name| {
+            name.eq_ignore_ascii_case("all")
+                || rule.id.as_deref() == Some(name)
+                || rule.name.as_deref() == Some(name)
+        }),
+    }
+}
+
+fn check_version(declared: Option<u32>) -> Result<(), String> {
+    if is_unsupported(declared) || resolve_major(declared) > 2 {
+        return Err(format!("sigma-version {} is not supported", resolve_major(declared)));
+    }
+    Ok(())
+}
+
+fn sigma_names(taxonomy: Option<&str>) -> Result<bool, String> {
+    match taxonomy {
+        None | Some("sigma") => Ok(true),
+        Some("ecs") => Ok(false),
+        Some(other) => Err(format!("taxonomy {other:?} is not supported")),
+    }
+}
+
+fn log_source(source: &rsigma_parser::LogSource) -> Result<LogSource, String> {
+    if let Some(name) = source.custom.keys().min() {
+        return Err(format!("log source key {name:?} is not supported"));
+    }
+    Ok(LogSource::new(
+        source.category.as_deref(),
+        source.product.as_deref(),
+        source.service.as_deref(),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! How text compares: folding of case, and the text of values that are not text.
+//!
+//! Folding is Unicode's simple case folding, one character to one character, so that offsets stay
+//! what they were. A pattern is folded once when it is compiled, a value while it is compared.
+
+use std::borrow::Cow;
+
+use crate::Value;
+
+/// Folds a character's case: two characters that differ only in case fold to the same one.
+///
+/// Lowering the upper form also joins those with several lower forms (`σ` and `ς`, `s` and `ſ`).
+/// Characters whose forms are longer than one character (`ß`, `İ`) stay as they are, and so does
+/// the dotless `ı`, which Unicode does not fold to `i`.
+pub fn fold(character: char) -> char {
+    if character.is_ascii() {
+        return character.to_ascii_lowercase();
+    }
+    if character == 'ı' {
+        return character;
+    }
+    single(single(character, char::to_uppercase), char::to_lowercase)
+}
+
+fn single<I: Iterator<Item = char>>(character: char, form: impl Fn(char) -> I) -> char {
+    let mut forms = form(character);
+    match (forms.next(), forms.next()) {
+        (Some(one), None) => one,
+        _ => character,
+    }
+}
+
+/// The text of a value, as a pattern sees it; none for a value that is said to be nothing.
+pub fn of(value: Value<'_>) -> Option<Cow<'_, str>> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Text(text) => Cow::Borrowed(text),
+        Value::Integer(number) => Cow::Owned(number.to_string()),
+        Value::Number(number) => Cow::Owned(number.to_string()),
+        Value::Flag(true) => Cow::Borrowed("true"),
+        Value::Flag(false) => Cow::Borrowed("false"),
+        Value::Address(address) => Cow::Owned(address.to_string()),
+    })
+}
+
+/// Cuts text to at most `max_bytes`, never inside a character.
+pub(crate) fn cut(text: &str, max_bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(max_bytes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_differ_in_case_fold_alike() {
+        for (left, right) in [
+            ('A', 'a'),
+            ('É', 'é'),
+            ('Σ', 'ς'),
+            ('σ', 'ς'),
+            ('K', 'k'), // the Kelvin sign
+            ('ſ', 'S'),
+            ('Ж', 'ж'),
+            ('Ａ', 'ａ'),
+        ] {
+            assert_eq!(fold(left), fold(right), "{left} {right}");
+        }
+        for (left, right) in [('ı', 'i'), ('İ', 'i'), ('a', 'b'), ('衡', '卫')] {
+            assert_ne!(fold(left), fold(right), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn cutting_respects_characters() {
+        assert_eq!(cut("衡卫", 4), "衡");
+        assert_eq!(cut("ab", 9), "ab");
+    }
+}
