@@ -1,0 +1,419 @@
+//! Lines of log files, each once, through every kind of rotation.
+//!
+//! In: the files that the configured patterns match. Out: one record per line with its original bytes,
+//! in chunks that carry the place after them, so that a kill at any time neither loses nor doubles a
+//! line. What can't be had (rotated away unread, truncated) is a gap record. It understands nothing of
+//! what the lines say, decodes no charset and keeps no copy of them.
+//!
+//! `place` says how a file is known again, `lines` what a line is, `tail` reads one file, `rotation`
+//! names the generations of a log, and `engine` decides what is read in which order. This file waits:
+//! for the kernel's word that a folder changed, and every few seconds without it, because network file
+//! systems, links to other folders and an overflowing event queue say nothing.
+
+mod engine;
+mod lines;
+pub(super) mod pattern;
+mod place;
+mod rotation;
+mod tail;
+#[cfg(test)]
+mod torture;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use hengwei_protocol::wire::Origin;
+use hengwei_protocol::{Kind, limits};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+
+use super::{Chunk, Context, Source};
+use engine::{Engine, Now};
+use pattern::Pattern;
+
+/// How often every log is looked at although nothing was heard of it.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Writes that follow each other closer than this are read together.
+const GATHER: Duration = Duration::from_millis(5);
+/// How often folders are listed anew while they keep changing.
+const DISCOVER_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a rotated file must have been quiet before its last line counts as finished.
+const LINGER: Duration = Duration::from_secs(15);
+/// Notices of change kept for reading; beyond it everything is looked at.
+const NOTICES: usize = 4_096;
+
+/// `[sources.files]` as written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// What to read: `[[sources.files.path]]`.
+    pub path: Vec<PathConfig>,
+}
+
+/// One `[[sources.files.path]]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PathConfig {
+    /// Absolute paths in which `*`, `?`, `[…]` and `**` may stand.
+    pub glob: Vec<String>,
+    /// Patterns of paths that are left out although `glob` matches.
+    pub exclude: Vec<String>,
+    /// The queue of its lines: `security` for authentication and audit logs.
+    pub kind: LogKind,
+    /// The dataset of its lines; empty lets the collector find out.
+    pub dataset: String,
+    /// What its bytes mean.
+    pub charset: Charset,
+    /// Where a file is begun that is there when its pattern is first read; later ones are always
+    /// read from their start.
+    pub from: From,
+}
+
+impl Default for PathConfig {
+    fn default() -> PathConfig {
+        PathConfig {
+            glob: Vec::new(),
+            exclude: Vec::new(),
+            kind: LogKind::Log,
+            dataset: String::new(),
+            charset: Charset::Utf8,
+            from: From::End,
+        }
+    }
+}
+
+/// The two kinds a line can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogKind {
+    /// Lines that programs wrote.
+    Log,
+    /// Authentication and audit.
+    Security,
+}
+
+/// The charsets a log may be in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum Charset {
+    /// UTF-8, and so ASCII.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    /// GB18030, and so GBK and GB2312.
+    #[serde(rename = "gb18030")]
+    Gb18030,
+}
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum From {
+    /// With what is written from now on.
+    End,
+    /// With the first line.
+    Start,
+}
+
+/// The configuration as used.
+#[derive(Debug)]
+struct Plan {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    patterns: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    kind: Kind,
+    dataset: String,
+    charset: &'static str,
+    from_end: bool,
+}
+
+impl Plan {
+    fn new(config: Config) -> anyhow::Result<Plan> {
+        let entries = config.path.into_iter().enumerate().map(|(index, path)| {
+            Entry::new(path).with_context(|| format!("sources.files.path number {}", index + 1))
+        });
+        Ok(Plan { entries: entries.collect::<anyhow::Result<_>>()? })
+    }
+}
+
+impl Entry {
+    fn new(config: PathConfig) -> anyhow::Result<Entry> {
+        anyhow::ensure!(!config.glob.is_empty(), "`glob` is missing: name at least one path");
+        anyhow::ensure!(
+            config.dataset.len() <= limits::MAX_NAME,
+            "`dataset` is longer than {} bytes: shorten it",
+            limits::MAX_NAME
+        );
+        let parse = |texts: &[String], key: &'static str| -> anyhow::Result<Vec<Pattern>> {
+            texts.iter().map(|text| Pattern::parse(text).context(key)).collect()
+        };
+        Ok(Entry {
+            patterns: parse(&config.glob, "`glob`")?,
+            exclude: parse(&config.exclude, "`exclude`")?,
+            kind: match config.kind {
+                LogKind::Log => Kind::Log,
+                LogKind::Security => Kind::Security,
+            },
+            dataset: config.dataset,
+            charset: match config.charset {
+                Charset::Utf8 => "utf-8",
+                Charset::Gb18030 => "gb18030",
+            },
+            from_end: config.from == From::End,
+        })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name))
+            && !self.exclude.iter().any(|pattern| pattern.matches(name))
+    }
+
+    fn expand(&self, root: &Path) -> BTreeSet<PathBuf> {
+        let mut found: BTreeSet<PathBuf> =
+            self.patterns.iter().flat_map(|pattern| pattern.expand(root)).collect();
+        found.retain(|path| {
+            let name = path.strip_prefix(root).unwrap_or(path).to_string_lossy();
+            !self.exclude.iter().any(|pattern| pattern.matches(&format!("/{name}")))
+        });
+        found
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        Origin {
+            source: "files".to_owned(),
+            path: name.to_owned(),
+            dataset: self.dataset.clone(),
+            charset: self.charset.to_owned(),
+        }
+    }
+}
+
+/// The source.
+#[derive(Debug)]
+pub struct Files {
+    plan: Arc<Plan>,
+}
+
+impl Source for Files {
+    type Config = Config;
+    const CAN_WAIT: bool = true;
+
+    fn configure(config: Config) -> anyhow::Result<Option<Files>> {
+        let plan = Plan::new(config)?;
+        Ok((!plan.entries.is_empty()).then(|| Files { plan: Arc::new(plan) }))
+    }
+
+    fn unreadable(&self, root: &Path) -> Vec<String> {
+        let paths: BTreeSet<PathBuf> =
+            self.plan.entries.iter().flat_map(|entry| entry.expand(root)).collect();
+        paths
+            .iter()
+            .filter_map(|path| place::open(path).err().map(|error| (path, error)))
+            .filter(|(_, error)| !error.is_missing())
+            .map(|(path, error)| format!("{}: {error}", path.display()))
+            .collect()
+    }
+
+    async fn run(&mut self, context: Context) -> anyhow::Result<()> {
+        let mut positions = context.output.positions(place::KEY);
+        positions.extend(context.output.positions(place::MARK));
+        let mut engine = Engine::new(Arc::clone(&self.plan), &context.root, LINGER, positions);
+        let mut watch = Watch::new()?;
+        let mut look = Look::Everywhere;
+        let mut discovered = Instant::now();
+        while !context.stop.is_cancelled() {
+            if look == Look::Everywhere {
+                discovered = Instant::now();
+                engine = blocking(engine, |engine| engine.discover(Now::read())).await?.0;
+                watch.follow(engine.folders());
+            }
+            loop {
+                let (back, chunk) = blocking(engine, |engine| engine.step(Now::read())).await?;
+                engine = back;
+                for (what, problem) in engine.take_reports() {
+                    context.output.report(&what, problem);
+                }
+                let Some(chunk) = chunk else { break };
+                if send(&context, chunk).await.is_err() {
+                    return Ok(());
+                }
+            }
+            look = tokio::select! {
+                () = context.stop.cancelled() => return Ok(()),
+                look = watch.changed(&mut engine, discovered) => look,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// Hands a chunk over unless the agent stops first, even while the spool is full.
+async fn send(context: &Context, chunk: Chunk) -> Result<(), super::Stopping> {
+    tokio::select! {
+        biased;
+        sent = context.output.send(chunk) => sent,
+        () = context.stop.cancelled() => Err(super::Stopping),
+    }
+}
+
+/// Runs a step where a slow disk holds up nobody else.
+async fn blocking<T: Send + 'static>(
+    mut engine: Engine,
+    step: impl FnOnce(&mut Engine) -> T + Send + 'static,
+) -> anyhow::Result<(Engine, T)> {
+    let stepped = tokio::task::spawn_blocking(move || {
+        let result = step(&mut engine);
+        (engine, result)
+    });
+    stepped.await.context("reading log files panicked")
+}
+
+/// What to look at after a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Only at what was named as touched.
+    Touched,
+    /// At every folder and log.
+    Everywhere,
+}
+
+/// The kernel's word of changes.
+struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+    notices: mpsc::Receiver<notify::Event>,
+    overflow: Arc<AtomicBool>,
+}
+
+impl Watch {
+    fn new() -> anyhow::Result<Watch> {
+        let (sender, notices) = mpsc::channel(NOTICES);
+        let overflow = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&overflow);
+        let watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
+                Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
+                Ok(event) => {
+                    if sender.try_send(event).is_err() {
+                        flag.store(true, Ordering::Relaxed);
+                    }
+                }
+                Err(_) => flag.store(true, Ordering::Relaxed),
+            });
+        // Without inotify (no instances left) the poll still finds everything, only later.
+        let watcher = watcher
+            .inspect_err(|error| tracing::warn!(%error, "log folders are polled, not watched"))
+            .ok();
+        Ok(Watch { watcher, folders: BTreeSet::new(), notices, overflow })
+    }
+
+    fn follow(&mut self, folders: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.folders.difference(&folders) {
+            // One that was deleted is no longer watched anyway.
+            let _ = watcher.unwatch(gone);
+        }
+        let mut followed: BTreeSet<PathBuf> = BTreeSet::new();
+        for folder in folders {
+            let known = self.folders.contains(&folder);
+            if known || watcher.watch(&folder, RecursiveMode::NonRecursive).is_ok() {
+                followed.insert(folder);
+            }
+        }
+        self.folders = followed;
+    }
+
+    /// Waits for a change, gathers those that come with it, and tells the engine.
+    async fn changed(&mut self, engine: &mut Engine, discovered: Instant) -> Look {
+        let tick = tokio::time::Instant::from_std(discovered + POLL_INTERVAL);
+        let first = tokio::select! {
+            () = tokio::time::sleep_until(tick) => return Look::Everywhere,
+            Some(first) = self.notices.recv() => first,
+        };
+        tokio::time::sleep(GATHER).await;
+        let mut look = self.notice(engine, &first);
+        while let Ok(event) = self.notices.try_recv() {
+            if self.notice(engine, &event) == Look::Everywhere {
+                look = Look::Everywhere;
+            }
+        }
+        if self.overflow.swap(false, Ordering::Relaxed) {
+            look = Look::Everywhere;
+        }
+        if look == Look::Everywhere {
+            let rest = DISCOVER_INTERVAL.saturating_sub(discovered.elapsed());
+            tokio::time::sleep(rest).await;
+        }
+        look
+    }
+
+    fn notice(&mut self, engine: &mut Engine, event: &notify::Event) -> Look {
+        if event.need_rescan() {
+            return Look::Everywhere;
+        }
+        for path in &event.paths {
+            engine.touched(path);
+            // A folder that is deleted or moved takes its watch with it: it must be set anew.
+            if matches!(event.kind, EventKind::Remove(_)) {
+                self.folders.remove(path);
+            }
+        }
+        match event.kind {
+            EventKind::Modify(
+                notify::event::ModifyKind::Data(_) | notify::event::ModifyKind::Metadata(_),
+            ) => Look::Touched,
+            _ => Look::Everywhere,
+        }
+    }
+}
+
+/// Now, in Unix nanoseconds.
+fn unix_nanos() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configure(text: &str) -> anyhow::Result<Option<Files>> {
+        Files::configure(toml::from_str(text)?)
+    }
+
+    #[test]
+    fn a_configuration_is_checked() {
+        assert!(configure("").unwrap().is_none());
+        let good = "[[path]]\nglob = ['/var/log/auth.log']\nkind = 'security'\ndataset = 'sshd'\n\
+                    charset = 'gb18030'\nfrom = 'start'\nexclude = ['/var/log/*.gz']";
+        assert!(configure(good).unwrap().is_some());
+        let check = |text: &str, error: &str| {
+            let got = format!("{:#}", configure(text).unwrap_err());
+            assert!(got.contains(error), "{got}");
+        };
+        check("[[path]]\nglobs = ['/a']", "unknown field `globs`");
+        check("[[path]]\nkind = 'log'", "path number 1: `glob` is missing");
+        check("[[path]]\nglob = ['a']", "path number 1: `glob`: `a` is not absolute");
+        check("[[path]]\nglob = ['/a']\ncharset = 'utf-16le'", "unknown variant `utf-16le`");
+        check("[[path]]\nglob = ['/a']\nkind = 'asset'", "unknown variant `asset`");
+        check("[[path]]\nglob = ['/a']\nfrom = 'middle'", "unknown variant `middle`");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("log/sub")).unwrap();
+        std::fs::write(dir.path().join("log/good"), "").unwrap();
+        let files = configure("[[path]]\nglob = ['/log/*', '/log/absent']").unwrap().unwrap();
+        let unreadable = files.unreadable(dir.path());
+        assert_eq!(unreadable.len(), 1, "{unreadable:?}");
+        assert!(unreadable[0].contains("log/sub: a directory is not a regular file"));
+    }
+}
