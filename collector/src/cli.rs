@@ -1,0 +1,386 @@
+//! The command line: what the daemon answers over its socket, what works on a stopped collector
+//! (`--data`), and what needs neither. Results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use serde_json::Value;
+
+use crate::commands::{self, Command};
+use crate::config::{self, Config};
+use crate::history::VerifyOptions;
+use crate::pki::setup;
+use crate::services::Services;
+use hengwei_protocol::identity;
+use hengwei_protocol::wire::{Head, Heads};
+
+use crate::{
+    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, control, eval, history, pki, replay, table, time,
+};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "hengwei-collector",
+    version,
+    about = "Receives, understands, remembers, judges and tells"
+)]
+struct Cli {
+    /// Configuration file
+    #[arg(long, global = true, default_value = config::PATH)]
+    config: PathBuf,
+    /// Socket of the running daemon, when it is not the configured one
+    #[arg(long, global = true)]
+    socket: Option<PathBuf>,
+    /// Works on a stopped collector's data folder instead of asking the daemon
+    #[arg(long, global = true)]
+    data: Option<PathBuf>,
+    /// Rows as NDJSON instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The daemon
+    Run,
+    /// Checks the configuration, without starting anything
+    Check,
+    /// Rules without a daemon: eval, test, lint
+    #[command(subcommand)]
+    Rules(RulesVerb),
+    /// Raw logs through decoders and rules: one alert per line
+    Replay(replay::ReplayArgs),
+    /// Walks the chains of history and names the first difference; reads files only
+    Verify {
+        /// The public key of history (hex), when not the one in the data folder
+        #[arg(long)]
+        key: Option<String>,
+        /// Chain heads an agent kept (`hengwei-agent heads`)
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
+    },
+    /// Rebuilds the index of a stopped collector from history
+    Rebuild,
+    /// Keys and certificates: the collector's own, and those of agents
+    #[command(subcommand)]
+    Pki(PkiVerb),
+    #[command(flatten)]
+    Ask(Command),
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesVerb {
+    /// Events from a file through rules: prints which rule matched which line
+    Eval(eval::EvalArgs),
+    /// What is wrong with rules
+    Lint(eval::LintArgs),
+    /// Runs the examples beside rules
+    Test(replay::TestArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum PkiVerb {
+    /// Makes a root, an issuing CA, this server's certificate and the history key
+    Init {
+        /// Name or address agents and browsers reach this collector by; repeats
+        #[arg(long = "name", required = true)]
+        names: Vec<String>,
+        /// File with the passphrase the root's key is sealed under; `-` reads standard input
+        #[arg(long)]
+        passphrase_file: PathBuf,
+        /// Where the sealed root goes: move it off this machine
+        #[arg(long)]
+        root_out: Option<PathBuf>,
+    },
+    /// Takes over an existing issuing CA
+    Import {
+        /// Name or address agents and browsers reach this collector by; repeats
+        #[arg(long = "name", required = true)]
+        names: Vec<String>,
+        /// The CA's certificate and those up to the root, PEM
+        #[arg(long)]
+        chain: PathBuf,
+        /// The CA's key, PEM
+        #[arg(long)]
+        key: PathBuf,
+        /// The root, PEM
+        #[arg(long)]
+        root: PathBuf,
+    },
+    /// A new issuing CA and server certificate from the sealed root
+    Reissue {
+        /// Name or address agents and browsers reach this collector by; repeats
+        #[arg(long = "name", required = true)]
+        names: Vec<String>,
+        /// File with the passphrase; `-` reads standard input
+        #[arg(long)]
+        passphrase_file: PathBuf,
+        /// The sealed root
+        #[arg(long)]
+        root: PathBuf,
+    },
+    /// Trusts another root too
+    Trust {
+        /// PEM
+        root: PathBuf,
+    },
+    /// Trusts a root no longer
+    Distrust {
+        /// Beginning of its SHA-256
+        digest: String,
+    },
+    /// The collector's own certificates
+    Own,
+    #[command(flatten)]
+    Agents(commands::Pki),
+}
+
+/// Everything `main` does.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(matches!(cli.verb, Verb::Run));
+    let code = match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hengwei-collector: {}", format!("{error:#}").replace('\n', " "));
+            EXIT_OPERATOR
+        }
+    };
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::try_from(EXIT_BUG).unwrap_or(u8::MAX)))
+}
+
+fn run(cli: Cli) -> anyhow::Result<i32> {
+    let out = &mut std::io::stdout().lock();
+    match cli.verb {
+        Verb::Run => runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
+        Verb::Check => check(&cli.config, out),
+        Verb::Rules(RulesVerb::Eval(args)) => eval::eval(&args, out, &mut std::io::stderr()),
+        Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
+        Verb::Rules(RulesVerb::Test(args)) => {
+            Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
+        }
+        Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
+        Verb::Verify { key, heads } => {
+            verify(&data(&cli.config, cli.data)?, key, heads, cli.json, out)
+        }
+        Verb::Rebuild => {
+            let data = data(&cli.config, cli.data)?;
+            let options =
+                history::Options { key: Some(pki::history_key_file(&data)), ..Default::default() };
+            let status = history::rebuild(&data.join(config::HISTORY), options)?;
+            writeln!(out, "rebuilt up to commit {}", status.commits)?;
+            Ok(0)
+        }
+        Verb::Pki(PkiVerb::Agents(command)) => {
+            ask(&cli.config, cli.socket, cli.data, cli.json, Command::Pki(command), out)
+        }
+        Verb::Pki(verb) => pki(&data(&cli.config, cli.data)?, verb, cli.json, out),
+        Verb::Ask(command) => ask(&cli.config, cli.socket, cli.data, cli.json, command, out),
+    }
+}
+
+fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<i32> {
+    let config = Config::load(path)?;
+    // Opening the keys is reading them, and an unreadable key should be known before the start.
+    crate::pki::Pki::open(&config.data, config.pki_settings())?;
+    crate::systems::Systems::load(config.systems.dir.as_deref())?;
+    let (set, refused) = replay::load(&config.rules.dirs)?;
+    writeln!(out, "{}: fine; {} rules, {refused} refused", path.display(), set.rules().len())?;
+    Ok(0)
+}
+
+/// Asks the daemon, or opens a stopped collector.
+fn ask(
+    path: &Path,
+    socket: Option<PathBuf>,
+    data: Option<PathBuf>,
+    json: bool,
+    command: Command,
+    out: &mut dyn Write,
+) -> anyhow::Result<i32> {
+    let mut rows: Vec<Value> = Vec::new();
+    let shape = table::shape(&command);
+    let mut show = |row: Value| -> bool {
+        if json {
+            return writeln!(out, "{row}").is_ok();
+        }
+        rows.push(row);
+        true
+    };
+    let code = if let Some(data) = data {
+        let mut config = if path.exists() { Config::load(path)? } else { Config::default() };
+        config.data = data;
+        runtime()?.block_on(async {
+            let (services, judge) = Services::offline(config)?;
+            let who = format!("local:{}", control::user_name(rustix::process::getuid().as_raw()));
+            let mut found = Vec::new();
+            let mut keep = |row| {
+                found.push(row);
+                true
+            };
+            let code = commands::execute(&services, &who, command, &mut keep).await;
+            found.into_iter().for_each(|row| {
+                let _ = show(row);
+            });
+            services.desk.stop().await;
+            tokio::task::spawn_blocking(move || judge.join())
+                .await?
+                .map_err(|_| anyhow::anyhow!("the judge panicked"))?;
+            code
+        })?
+    } else {
+        let configured = match &socket {
+            Some(_) => PathBuf::new(),
+            None => Config::load(path)?.socket,
+        };
+        let socket = socket.unwrap_or(configured);
+        runtime()?.block_on(control::ask(&socket, &command, &mut |row| {
+            let _ = show(row);
+        }))?
+    };
+    if !json {
+        table::print(&shape, &rows, out)?;
+    }
+    Ok(code)
+}
+
+fn verify(
+    data: &Path,
+    key: Option<String>,
+    heads: Option<PathBuf>,
+    json: bool,
+    out: &mut dyn Write,
+) -> anyhow::Result<i32> {
+    let public_key = match key {
+        Some(text) => Some(identity::unhex(text.trim()).context("--key: not hexadecimal")?),
+        None => crate::pki::history_public_key(data)?,
+    };
+    let heads = match heads {
+        Some(file) => read_heads(&file).with_context(|| file.display().to_string())?,
+        None => Vec::new(),
+    };
+    let options = VerifyOptions { public_key, heads, since: None };
+    let report = history::verify(&data.join(config::HISTORY), options)?;
+    if json {
+        for finding in &report.findings {
+            writeln!(out, "{}", serde_json::to_string(finding)?)?;
+        }
+    } else {
+        for finding in &report.findings {
+            writeln!(out, "{finding}")?;
+        }
+    }
+    eprintln!(
+        "{} commits, {} records, {} segments: {}",
+        report.commits,
+        report.records,
+        report.segments,
+        if report.findings.is_empty() {
+            "every link holds".to_owned()
+        } else {
+            format!("{} findings", report.findings.len())
+        }
+    );
+    Ok(if report.findings.is_empty() { 0 } else { EXIT_FINDING })
+}
+
+fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::Result<i32> {
+    let now = time::now();
+    match verb {
+        PkiVerb::Init { names, passphrase_file, root_out } => {
+            let root_out = root_out.unwrap_or_else(|| data.join("root.sealed"));
+            std::fs::create_dir_all(data).with_context(|| data.display().to_string())?;
+            setup::init(data, &names, &root_out, &setup::passphrase(&passphrase_file)?, now)?;
+            eprintln!(
+                "the root's key is sealed in {}: move it off this machine",
+                root_out.display()
+            );
+        }
+        PkiVerb::Import { names, chain, key, root } => {
+            setup::import(data, &names, &chain, &key, &root, now)?
+        }
+        PkiVerb::Reissue { names, passphrase_file, root } => {
+            setup::reissue(data, &names, &root, &setup::passphrase(&passphrase_file)?, now)?;
+        }
+        PkiVerb::Trust { root } => setup::trust(data, &root)?,
+        PkiVerb::Distrust { digest } => setup::distrust(data, &digest)?,
+        PkiVerb::Own => {
+            let rows: Vec<Value> = setup::list(data)?
+                .into_iter()
+                .map(|listed| {
+                    serde_json::json!({
+                        "role": listed.role, "serial": listed.facts.serial, "names": listed.names,
+                        "fingerprint": listed.facts.fingerprint,
+                        "not_after": time::rfc3339(listed.facts.not_after),
+                    })
+                })
+                .collect();
+            if json {
+                rows.iter().try_for_each(|row| writeln!(out, "{row}"))?;
+            } else {
+                table::print(&table::Shape::default(), &rows, out)?;
+            }
+        }
+        PkiVerb::Agents(_) => unreachable!("handled where the daemon is asked"),
+    }
+    Ok(0)
+}
+
+/// What `hengwei-agent heads` prints: one object a line.
+fn read_heads(file: &Path) -> anyhow::Result<Vec<Heads>> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        time: i64,
+        heads: Vec<Row>,
+        signature: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Row {
+        class: String,
+        commit: u64,
+        link: String,
+    }
+    let bytes = |text: &str| -> anyhow::Result<bytes::Bytes> {
+        Ok(identity::unhex(text).context("not hexadecimal")?.into())
+    };
+    let mut all = Vec::new();
+    for line in std::fs::read_to_string(file)?.lines() {
+        let Line { time, heads, signature } = serde_json::from_str(line)?;
+        let heads = heads
+            .into_iter()
+            .map(|row| Ok(Head { class: row.class, commit: row.commit, link: bytes(&row.link)? }))
+            .collect::<anyhow::Result<_>>()?;
+        all.push(Heads { time, heads, signature: bytes(&signature)? });
+    }
+    Ok(all)
+}
+
+/// The data folder: as given, else as configured.
+fn data(config: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    given.map_or_else(|| Ok(Config::load(config)?.data), Ok)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// A daemon tells what it does; a command only what went wrong. RUST_LOG says otherwise.
+fn log_to_stderr(daemon: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new(if daemon { "info" } else { "warn" })
+    });
+    // Under systemd the journal stamps lines itself.
+    let bare = std::env::var_os("JOURNAL_STREAM").is_some();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A logger that is there already is a test's.
+    let _ = if bare { builder.without_time().try_init() } else { builder.try_init() };
+}

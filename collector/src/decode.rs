@@ -1,0 +1,600 @@
+//! Bytes in, events out: the one table of decoders.
+//!
+//! A record goes through three steps. Its bytes become text (`decode/charset.rs`, before anything
+//! splits on ASCII). What carried it is taken off: a syslog header of a file, the fields of a journal
+//! record, "message repeated N times". What is left goes to the first decoder that claims it, chosen
+//! by the configured dataset, the program, the path, and a glance at its beginning. Typed records
+//! (`decode/typed.rs`) need no decoder.
+//!
+//! A decoder claims a line only when it parses it; what it wrote before it gave up is taken back.
+//! A panic is caught per record, which is kept raw with the problem named. Nothing here does I/O
+//! or looks at a clock: the same block and context give the same events, which is what lets history
+//! be read again by better decoders.
+
+mod access;
+mod accounts;
+mod charset;
+mod cron;
+mod error_log;
+mod json;
+mod out;
+mod pam;
+mod scan;
+mod sshd;
+mod su;
+mod sudo;
+mod syslog;
+mod systemd;
+mod time;
+mod typed;
+
+use std::borrow::Borrow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use hengwei_protocol::wire::{Block, Gap, Origin, Record, record::Body};
+use hengwei_protocol::{Kind, record};
+
+use crate::event::{Event, Events, Sender, names};
+use charset::Charset;
+use out::Out;
+
+/// What decoding needs beside the block.
+#[derive(Debug, Clone)]
+pub struct Context<'a> {
+    /// Who sent it.
+    pub sender: &'a Sender,
+    /// `event.ingested`, Unix nanoseconds.
+    pub ingested: i64,
+    /// The queue the block came in.
+    pub kind: Kind,
+}
+
+/// One decoder: what it claims, and what it does.
+#[derive(Debug)]
+pub struct Decoder {
+    /// Also the name of its folder of examples.
+    pub name: &'static str,
+    /// Configured datasets that are its own; the first is what its events get otherwise.
+    pub datasets: &'static [&'static str],
+    /// Programs whose messages are its own.
+    pub programs: &'static [&'static str],
+    /// Parts of paths that hint at it, for lines without a program.
+    pub paths: &'static [&'static str],
+    /// A cheap look at a line's beginning: whether it is worth trying without any of the above.
+    test: fn(&str) -> bool,
+    /// Whether its events are security events.
+    pub security: bool,
+    decode: fn(&Line<'_>, &mut Out) -> bool,
+}
+
+/// Every decoder. To add one, write its file and name it here, twice.
+pub const DECODERS: &[Decoder] = &[
+    Decoder {
+        name: "sshd",
+        datasets: &["sshd"],
+        programs: &["sshd", "sshd-session", "sshd-auth"],
+        paths: &[],
+        test: never,
+        security: true,
+        decode: sshd::decode,
+    },
+    Decoder {
+        name: "sudo",
+        datasets: &["sudo"],
+        programs: &["sudo"],
+        paths: &[],
+        test: never,
+        security: true,
+        decode: sudo::decode,
+    },
+    Decoder {
+        name: "su",
+        datasets: &["su"],
+        programs: &["su"],
+        paths: &[],
+        test: never,
+        security: true,
+        decode: su::decode,
+    },
+    Decoder {
+        name: "accounts",
+        datasets: &["passwd", "useradd", "userdel", "usermod", "groupadd", "groupdel"],
+        programs: accounts::PROGRAMS,
+        paths: &[],
+        test: never,
+        security: true,
+        decode: accounts::decode,
+    },
+    Decoder {
+        name: "logind",
+        datasets: &["systemd-logind"],
+        programs: &["systemd-logind"],
+        paths: &[],
+        test: never,
+        security: true,
+        decode: systemd::logind,
+    },
+    Decoder {
+        name: "systemd",
+        datasets: &["systemd"],
+        programs: &["systemd"],
+        paths: &[],
+        test: never,
+        security: false,
+        decode: systemd::decode,
+    },
+    Decoder {
+        name: "cron",
+        datasets: &["cron"],
+        programs: &["cron", "CRON", "crond", "CROND", "crontab"],
+        paths: &[],
+        test: never,
+        security: false,
+        decode: cron::decode,
+    },
+    Decoder {
+        name: "pam",
+        datasets: &["pam", "login"],
+        programs: &["login"],
+        paths: &[],
+        test: |line| line.starts_with("pam_"),
+        security: true,
+        decode: pam::decode,
+    },
+    Decoder {
+        name: "json",
+        datasets: &["json"],
+        programs: &[],
+        paths: &[".json", ".ndjson"],
+        test: json::looks_like,
+        security: false,
+        decode: json::decode,
+    },
+    Decoder {
+        name: "nginx-error",
+        datasets: &["nginx.error"],
+        programs: &[],
+        paths: &["nginx/error"],
+        test: error_log::looks_like_nginx,
+        security: false,
+        decode: error_log::nginx,
+    },
+    Decoder {
+        name: "apache-error",
+        datasets: &["apache.error"],
+        programs: &[],
+        paths: &["apache2/error", "httpd/error"],
+        test: error_log::looks_like_apache,
+        security: false,
+        decode: error_log::apache,
+    },
+    Decoder {
+        name: "access",
+        datasets: &["apache.access", "nginx.access"],
+        programs: &["nginx", "httpd", "apache2", "apache"],
+        paths: &["access"],
+        test: access::looks_like,
+        security: false,
+        decode: access::decode,
+    },
+];
+
+/// Datasets that are security events whoever wrote them.
+const SECURITY_DATASETS: &[&str] = &["auth", "audit", "auditd", "secure"];
+/// The dataset of lines with a program that no decoder knows.
+const SYSLOG: &str = "syslog";
+/// The dataset of lines about which nothing is known.
+const RAW: &str = "raw";
+/// The agent id of the collector's own records.
+const OWN_AGENT: &str = "collector";
+/// The dataset of gaps.
+const GAP: &str = "hengwei.gap";
+/// The most that "message repeated N times" is believed.
+const MAX_REPEAT: u64 = 1_000_000;
+/// A stamp further ahead of ingestion than this is not believed.
+const MAX_AHEAD_NANOS: i64 = 5 * 60 * 1_000_000_000;
+
+/// Decodes a block. Never fails and never panics: a record nothing understands is an event with its
+/// original, and a decoder that panics leaves its record raw with the problem named.
+pub fn block(block: impl Borrow<Block>, context: &Context<'_>) -> Events {
+    decode_with(block.borrow(), context, DECODERS)
+}
+
+/// What a decoder is given of a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    /// The program's message, or the whole line when nothing carried it.
+    pub(crate) message: &'a str,
+    /// The program, when something said so.
+    pub(crate) program: Option<&'a str>,
+    /// What was read.
+    pub(crate) path: &'a str,
+    /// The configured dataset, empty when none is.
+    pub(crate) configured: &'a str,
+}
+
+/// What is the same for all records of one origin.
+struct Route<'a> {
+    origin: &'a Origin,
+    configured: &'static str,
+    refused: bool,
+    charset: Charset,
+}
+
+struct Pass<'a> {
+    context: &'a Context<'a>,
+    decoders: &'a [Decoder],
+    routes: &'a [Route<'a>],
+    out: Out,
+    events: Vec<Event>,
+    scratch: String,
+}
+
+/// Whether the sender is the collector, whose own records come the same way.
+fn is_own(sender: &Sender) -> bool {
+    &*sender.agent == OWN_AGENT
+}
+
+fn never(_: &str) -> bool {
+    false
+}
+
+fn decode_with(block: &Block, context: &Context<'_>, decoders: &[Decoder]) -> Events {
+    let nowhere = Origin::default();
+    let routes: Vec<Route<'_>> = block
+        .origins
+        .iter()
+        .chain([&nowhere])
+        .map(|origin| route(origin, context.sender))
+        .collect();
+    let mut pass = Pass {
+        context,
+        decoders,
+        routes: &routes,
+        out: Out::new(&context.sender.zone),
+        events: Vec::with_capacity(block.records.len()),
+        scratch: String::new(),
+    };
+    for record in &block.records {
+        pass.record(record);
+    }
+    Events {
+        arena: pass.out.arena,
+        fields: pass.out.fields,
+        events: pass.events,
+        origins: block.origins.clone(),
+        ingested: context.ingested,
+    }
+}
+
+fn route<'a>(origin: &'a Origin, sender: &Sender) -> Route<'a> {
+    let configured = typed::allowed(&origin.dataset, is_own(sender));
+    Route {
+        origin,
+        configured: configured.unwrap_or(RAW),
+        refused: configured.is_none(),
+        charset: Charset::declared(&origin.charset),
+    }
+}
+
+impl Pass<'_> {
+    fn record(&mut self, record: &Record) {
+        let mark = self.out.mark();
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(record)));
+        if let Err(panic) = outcome {
+            self.out.reset(mark);
+            self.out.begin("", record.created);
+            self.out.problem(&format!("decoding panicked: {}", panic_text(panic.as_ref())));
+            let mut event = self.header(record, RAW);
+            self.keep_as_text(record, &mut event);
+            self.finish(event, mark.fields);
+        }
+    }
+
+    /// The raw bytes of a record whose decoding panicked, without any code that may have done it.
+    fn keep_as_text(&mut self, record: &Record, event: &mut Event) {
+        if let Some(Body::Original(bytes)) = &record.body {
+            event.original = bytes.clone();
+            if std::str::from_utf8(bytes).is_err() {
+                let text = String::from_utf8_lossy(bytes);
+                event.converted = self.out.keep(&text);
+            }
+        }
+    }
+
+    fn decode(&mut self, record: &Record) {
+        let fields = self.out.fields.len();
+        // The last route is that of a record whose origin the block does not have.
+        let routes = self.routes;
+        let [known @ .., nowhere] = routes else { return };
+        let route = known.get(record.origin as usize).unwrap_or(nowhere);
+        self.out.begin("", record.created);
+        let event = match &record.body {
+            Some(Body::Original(bytes)) => self.original(record, bytes, route),
+            Some(Body::Fields(body)) if route.origin.source == typed::JOURNAL => {
+                self.journal(record, body, route)
+            }
+            Some(Body::Fields(body)) => {
+                let dataset = typed::fields(
+                    body,
+                    route.configured,
+                    is_own(self.context.sender),
+                    &mut self.out,
+                );
+                let mut event = self.header(record, dataset);
+                self.date(&mut event, (record.time != 0).then_some(record.time));
+                event
+            }
+            Some(Body::Gap(gap)) => self.gap(record, gap),
+            None => {
+                self.out.problem("a record without a body");
+                self.header(record, RAW)
+            }
+        };
+        if route.refused {
+            self.out.problem(typed::DATASET_LEFT_OUT);
+        }
+        self.finish(event, fields);
+    }
+
+    fn header(&self, record: &Record, dataset: &'static str) -> Event {
+        Event {
+            number: record.number,
+            span: record::span(record),
+            kind: self.context.kind,
+            dataset,
+            time: record.created,
+            created: record.created,
+            suspect: false,
+            origin: record.origin,
+            original: Bytes::new(),
+            converted: None,
+            fields: 0..0,
+            weight: 1,
+        }
+    }
+
+    /// Sets the event's own time, unless it is further ahead than a clock may be.
+    fn date(&self, event: &mut Event, time: Option<i64>) {
+        if let Some(time) = time {
+            event.suspect = time > self.context.ingested.saturating_add(MAX_AHEAD_NANOS);
+            event.time = if event.suspect { event.created } else { time };
+        }
+    }
+
+    fn finish(&mut self, mut event: Event, first_field: usize) {
+        let fields = &mut self.out.fields[first_field..];
+        fields.sort_by_key(|(id, _)| *id);
+        let bound = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
+        event.fields = bound(first_field)..bound(self.out.fields.len());
+        if self.out.security && event.kind == Kind::Log {
+            event.kind = Kind::Security;
+        }
+        event.weight = self.out.weight;
+        self.events.push(event);
+    }
+
+    fn original(&mut self, record: &Record, bytes: &Bytes, route: &Route<'_>) -> Event {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let cut = record.length != 0;
+        let read = charset::read(bytes, route.charset, cut, &mut scratch);
+        let converted = read.converted.then(|| self.out.keep(&scratch)).flatten();
+        let text = match read.text {
+            Some(text) => text,
+            None => scratch.as_str(),
+        };
+        self.out.begin(text, record.created);
+        if let Some(name) = read.name {
+            self.out.word(names::HENGWEI_CHARSET, name);
+        }
+        if let Some(problem) = read.problem {
+            self.out.problem(problem);
+        }
+        if cut {
+            self.out.integer(
+                names::HENGWEI_ORIGINAL_LENGTH,
+                i64::try_from(record.length).unwrap_or(i64::MAX),
+            );
+            self.out.owned(names::HENGWEI_ORIGINAL_SHA256, &scan::hex(&record.sha256));
+        }
+        let dataset = self.line(text, route);
+        let mut event = self.header(record, dataset);
+        event.original = bytes.clone();
+        event.converted = converted;
+        let own = (record.time != 0).then_some(record.time);
+        self.date(&mut event, self.out.time.or(own));
+        self.scratch = scratch;
+        event
+    }
+
+    /// Takes off what carried the line, and decodes the rest; the event's dataset comes back.
+    fn line(&mut self, text: &str, route: &Route<'_>) -> &'static str {
+        let bare = text.trim_end_matches(['\r', '\n']);
+        let program;
+        let message;
+        match syslog::header(bare, &mut self.out) {
+            Some(header) => {
+                self.out.text(names::MESSAGE, header.message);
+                program = header.program;
+                message = header.message;
+            }
+            None => {
+                program = None;
+                message = bare;
+            }
+        }
+        let headed = message.len() != bare.len();
+        let dataset = self.message(message, program, headed, route);
+        if self.out.time.is_none() && !headed {
+            self.out.time = self.out.leading_stamp(bare);
+        }
+        dataset
+    }
+
+    fn journal(
+        &mut self,
+        record: &Record,
+        body: &hengwei_protocol::wire::Fields,
+        route: &Route<'_>,
+    ) -> Event {
+        let said = typed::journal(body);
+        let converted = self.out.keep(said.message);
+        self.out.begin(said.message, record.created);
+        let first = self.out.fields.len();
+        typed::journal_fields(body, &mut self.out);
+        let decoded = self.out.fields.len();
+        let program = said.program.filter(|program| self.believable(program, said.executable));
+        let dataset = self.message(said.message, program, true, route);
+        typed::yield_to_decoded(&mut self.out.fields[first..], decoded - first);
+        let mut event = self.header(record, dataset);
+        event.converted = converted;
+        let own = (record.time != 0).then_some(record.time);
+        self.date(&mut event, own.or(self.out.time));
+        event
+    }
+
+    /// Any user may log under any name. What journald saw the sender run cannot be chosen: a name
+    /// that a security decoder owns needs one of that decoder's programs behind it.
+    fn believable(&mut self, program: &str, executable: Option<&str>) -> bool {
+        let Some(executable) = executable.filter(|path| !path.is_empty()) else { return true };
+        let owner = self.decoders.iter().find(|decoder| decoder.programs.contains(&program));
+        let Some(owner) = owner.filter(|owner| owner.security) else { return true };
+        let path = executable.strip_suffix(" (deleted)").unwrap_or(executable);
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let believable = owner.programs.contains(&name);
+        if !believable {
+            let problem = format!("`{executable}` wrote this under the name `{program}`");
+            self.out.problem(&problem);
+        }
+        believable
+    }
+
+    fn message(
+        &mut self,
+        message: &str,
+        program: Option<&str>,
+        headed: bool,
+        route: &Route<'_>,
+    ) -> &'static str {
+        let (message, weight) = repeated(message);
+        self.out.weight = weight;
+        let line =
+            Line { message, program, path: &route.origin.path, configured: route.configured };
+        let dataset = match self.claim(&line) {
+            Some(dataset) => dataset,
+            None if !route.configured.is_empty() => route.configured,
+            None if headed => SYSLOG,
+            None => RAW,
+        };
+        self.out.security |= SECURITY_DATASETS.contains(&dataset);
+        dataset
+    }
+
+    /// Finds the decoder that parses a line. A line of a program that a decoder owns has that
+    /// decoder's dataset even where its message is one nobody has seen yet.
+    fn claim(&mut self, line: &Line<'_>) -> Option<&'static str> {
+        let decoders = self.decoders;
+        let mut owner = None;
+        let by_dataset =
+            decoders.iter().find(|decoder| decoder.datasets.contains(&line.configured));
+        if let Some(decoder) = by_dataset {
+            if let Some(dataset) = self.attempt(decoder, line) {
+                return Some(dataset);
+            }
+            owner = Some(decoder);
+        }
+        if let Some(program) = line.program {
+            let by_program = decoders.iter().find(|decoder| decoder.programs.contains(&program));
+            if let Some(decoder) = by_program {
+                if let Some(dataset) = self.attempt(decoder, line) {
+                    return Some(dataset);
+                }
+                owner = owner.or(Some(decoder));
+            }
+        } else {
+            for decoder in decoders {
+                if decoder.paths.iter().any(|part| line.path.contains(part))
+                    && let Some(dataset) = self.attempt(decoder, line)
+                {
+                    return Some(dataset);
+                }
+            }
+        }
+        for decoder in decoders {
+            if (decoder.test)(line.message)
+                && let Some(dataset) = self.attempt(decoder, line)
+            {
+                return Some(dataset);
+            }
+        }
+        let owner = owner?;
+        self.out.security |= owner.security;
+        Some(dataset_of(owner, line))
+    }
+
+    fn attempt(&mut self, decoder: &Decoder, line: &Line<'_>) -> Option<&'static str> {
+        let mark = self.out.mark();
+        if (decoder.decode)(line, &mut self.out) {
+            self.out.word(names::HENGWEI_DECODER, decoder.name);
+            self.out.security |= decoder.security;
+            return Some(self.out.dataset.unwrap_or_else(|| dataset_of(decoder, line)));
+        }
+        self.out.reset(mark);
+        None
+    }
+
+    fn gap(&mut self, record: &Record, gap: &Gap) -> Event {
+        let out = &mut self.out;
+        out.word(names::EVENT_ACTION, "gap");
+        out.owned(names::HENGWEI_GAP_CAUSE, &gap.cause);
+        if !gap.detail.is_empty() {
+            out.owned(names::HENGWEI_GAP_DETAIL, &gap.detail);
+        }
+        for (id, number) in [
+            (names::HENGWEI_GAP_SPAN, gap.span),
+            (names::HENGWEI_GAP_RECORDS, gap.records),
+            (names::HENGWEI_GAP_BYTES, gap.bytes),
+        ] {
+            out.integer(id, i64::try_from(number).unwrap_or(i64::MAX));
+        }
+        let mut event = self.header(record, GAP);
+        self.date(&mut event, (record.time != 0).then_some(record.time));
+        event
+    }
+}
+
+/// The configured dataset where it is one of the decoder's own, else the program's of that name,
+/// else the decoder's first.
+fn dataset_of(decoder: &Decoder, line: &Line<'_>) -> &'static str {
+    let own = |name: &str| decoder.datasets.iter().find(|dataset| **dataset == name);
+    own(line.configured)
+        .or_else(|| own(line.program?))
+        .or(decoder.datasets.first())
+        .copied()
+        .unwrap_or(SYSLOG)
+}
+
+/// Takes rsyslog's "message repeated N times: [ … ]" off a message.
+fn repeated(message: &str) -> (&str, u64) {
+    let inner = || {
+        let rest = message.strip_prefix("message repeated ")?;
+        let (times, rest) = rest.split_once(" times: [")?;
+        let times: u64 = times.parse().ok()?;
+        let inner = rest.strip_suffix(']')?;
+        Some((inner.strip_prefix(' ').unwrap_or(inner), times.clamp(1, MAX_REPEAT)))
+    };
+    inner().unwrap_or((message, 1))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a word")
+}
+
+#[cfg(test)]
+#[path = "decode/tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! Small readers that several decoders share.
+
+use std::net::IpAddr;
+
+/// An address as logs write it: in brackets or not, with an interface or not; an IPv4 address in
+/// IPv6 clothes comes back as itself.
+pub(crate) fn address(text: &str) -> Option<IpAddr> {
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let text = match text.split_once('%') {
+        Some((address, _)) if address.contains(':') => address,
+        _ => text,
+    };
+    let known = text.bytes().next().is_some_and(|byte| byte.is_ascii_hexdigit() || byte == b':');
+    if !known {
+        return None;
+    }
+    text.parse().ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// `ADDRESS` or `ADDRESS port N`, all of it. sshd says `UNKNOWN` when it cannot tell.
+pub(crate) fn peer(text: &str) -> Option<(Option<IpAddr>, Option<u16>)> {
+    let (host, port) = match text.split_once(" port ") {
+        Some((host, port)) => (host, Some(port.parse().ok()?)),
+        None => (text, None),
+    };
+    if host == "UNKNOWN" {
+        return Some((None, None));
+    }
+    Some((Some(address(host)?), port))
+}
+
+/// `ADDRESS:PORT`, the address in brackets when it is IPv6.
+pub(crate) fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    Some((address(host)?, port.parse().ok()?))
+}
+
+/// Text between single quotes at the beginning, and what follows it.
+pub(crate) fn quoted(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix('\'')?.split_once('\'')
+}
+
+/// Bytes as lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(address(text), expected.map(|text| text.parse().unwrap()), "{text}");
+        };
+        check("203.0.113.7", Some("203.0.113.7"));
+        check("::ffff:203.0.113.7", Some("203.0.113.7"));
+        check("fe80::1%eth0", Some("fe80::1"));
+        check("[2001:db8::1]", Some("2001:db8::1"));
+        check("203.0.113.7%eth0", None);
+        check("example.org", None);
+        check("", None);
+    }
+
+    #[test]
+    fn peers() {
+        let ip = "203.0.113.7".parse().unwrap();
+        assert_eq!(peer("203.0.113.7 port 22"), Some((Some(ip), Some(22))));
+        assert_eq!(peer("203.0.113.7"), Some((Some(ip), None)));
+        assert_eq!(peer("UNKNOWN port 65535"), Some((None, None)));
+        assert_eq!(peer("203.0.113.7 port 22 "), None);
+        assert_eq!(peer("203.0.113.7 port 65536"), None);
+        assert_eq!(endpoint("[2001:db8::1]:22"), Some(("2001:db8::1".parse().unwrap(), 22)));
+    }
+}

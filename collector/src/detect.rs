@@ -1,0 +1,399 @@
+//! Events in, findings out: the rules crate fed with events, its matches made into alerts.
+//!
+//! Matching is stateless and done where the batch was decoded ([`Rules::matches`]); what needs memory
+//! (correlations, open alerts) is done by one [`Detector`], in the order of commits, so that what it
+//! decided depends only on history. It reads no file and no clock.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hengwei_protocol::Kind;
+use hengwei_protocol::identity::hex;
+use hengwei_rules::{BaseHit, Correlator, Fired, Group, Level, Reference, Rule, Set};
+
+use crate::alerts::{Book, EVIDENCE_TEXT, Entity, Evidence, Finding, Key, Past, Place, RuleRef};
+use crate::event::{EventRef, Events, FieldId, Sender};
+use crate::time;
+
+/// A compiled set, and what detection needs to know of each rule.
+#[derive(Debug)]
+pub struct Rules {
+    set: Set,
+    /// Per rule of the set.
+    profiles: Vec<Profile>,
+    /// Correlations by the id of the rule whose alerts theirs are.
+    families: HashMap<String, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Profile {
+    level: Level,
+    /// Its matches become findings of their own.
+    tells: bool,
+    /// Id of the rule whose alerts its findings join.
+    family: String,
+}
+
+impl Rules {
+    /// Prepares a compiled set.
+    pub fn new(set: Set) -> Rules {
+        let mut families: HashMap<String, Vec<usize>> = HashMap::new();
+        let profiles: Vec<Profile> = set
+            .rules()
+            .iter()
+            .map(|rule| Profile {
+                level: rule.level,
+                tells: rule.standalone,
+                family: rule.attributes.joins.clone().unwrap_or_else(|| rule.key().to_owned()),
+            })
+            .collect();
+        for (index, rule) in set.rules().iter().enumerate() {
+            if rule.counts() {
+                families.entry(profiles[index].family.clone()).or_default().push(index);
+            }
+        }
+        Rules { set, profiles, families }
+    }
+
+    /// The compiled set.
+    pub fn set(&self) -> &Set {
+        &self.set
+    }
+
+    /// Which rules match which events. A panic in matching is caught: that event matches nothing, and
+    /// its number is in the answer's `failed`.
+    pub fn matches(&self, sender: &Sender, events: &Events) -> Matches {
+        let mut matches = Matches::default();
+        let mut hits = Vec::new();
+        for (index, event) in events.iter(sender).enumerate() {
+            hits.clear();
+            let outcome = catch_unwind(AssertUnwindSafe(|| self.set.evaluate(&event, &mut hits)));
+            if outcome.is_err() {
+                matches.failed.push(event.event.number);
+            } else if !hits.is_empty() {
+                matches.hits.push((index, hits.as_slice().into()));
+            }
+        }
+        matches
+    }
+}
+
+/// What [`Rules::matches`] found in a batch.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// Index of an event and the rules that matched it, in order of events.
+    pub hits: Vec<(usize, Box<[usize]>)>,
+    /// Numbers of events in which matching panicked.
+    pub failed: Vec<u64>,
+}
+
+/// What a batch was found to hold.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Base hits that feed correlations, encoded, to be committed with the batch.
+    pub hits: Vec<Bytes>,
+    /// Matches by level, for the metrics.
+    pub matched: BTreeMap<&'static str, u64>,
+}
+
+/// The memory of detection: correlations and open alerts.
+#[derive(Debug)]
+pub struct Detector {
+    rules: Arc<Rules>,
+    correlator: Correlator,
+    /// Level from which a match is kept as an alert or for review.
+    threshold: Level,
+    /// Alerts as they stand.
+    pub book: Book,
+}
+
+impl Detector {
+    /// A detector without memory. Matches of `threshold` and above become alerts (those below `high`
+    /// are the review list).
+    pub fn new(rules: Arc<Rules>, threshold: Level) -> Detector {
+        Detector { rules, correlator: Correlator::new(), threshold, book: Book::default() }
+    }
+
+    /// Takes up the memory of a checkpoint and the hits committed since; raises nothing.
+    pub fn restore(&mut self, checkpoint: Option<&[u8]>, hits: &[Bytes]) {
+        match checkpoint.map(Correlator::restore) {
+            Some(Ok(correlator)) => self.correlator = correlator,
+            Some(Err(error)) => {
+                tracing::error!(%error, "correlation state of the checkpoint was not understood and begins anew");
+            }
+            None => {}
+        }
+        for bytes in hits {
+            match serde_json::from_slice::<BaseHit>(bytes) {
+                Ok(hit) => drop(self.correlator.feed(self.rules.set(), &hit)),
+                Err(error) => tracing::error!(%error, "a committed hit was not understood"),
+            }
+        }
+    }
+
+    /// The memory, for a checkpoint.
+    pub fn snapshot(&self) -> Bytes {
+        self.correlator.snapshot().into()
+    }
+
+    /// Uses another set from now on; correlations of rules that stay keep their state.
+    pub fn replace(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
+    }
+
+    /// Frees memory of windows that ended long before `now`.
+    pub fn prune(&mut self, now: i64) {
+        self.correlator.prune(self.rules.set(), now);
+    }
+
+    /// Judges a batch. `now` is when alerts are raised.
+    pub fn judge(
+        &mut self,
+        past: &dyn Past,
+        batch: &Batch<'_>,
+        matches: &Matches,
+        now: i64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let rules = Arc::clone(&self.rules);
+        for (index, hits) in &matches.hits {
+            let Some(event) = batch.events.get(*index, batch.sender) else { continue };
+            for &rule in hits {
+                self.hit(past, &rules, batch, event, rule, now, &mut outcome);
+            }
+        }
+        outcome
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of judge, split for reading")]
+    fn hit(
+        &mut self,
+        past: &dyn Past,
+        rules: &Rules,
+        batch: &Batch<'_>,
+        event: EventRef<'_>,
+        index: usize,
+        now: i64,
+        outcome: &mut Outcome,
+    ) {
+        let profile = &rules.profiles[index];
+        let rule = &rules.set.rules()[index];
+        *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
+        if profile.tells && profile.level >= self.threshold {
+            let finding = single(rule, profile, batch, event);
+            self.book.take(past, finding, now);
+        }
+        let header = event.event;
+        let text = format!("{} {}", time::rfc3339(header.time), evidence_text(event));
+        let reference = Reference::new(&batch.record(event), &text);
+        let hit = rules.set.base_hit(index, &event, header.time, header.weight, reference);
+        let Some(hit) = hit else { return };
+        outcome.hits.push(serde_json::to_vec(&hit).expect("a hit is plain data").into());
+        let fired = self.correlator.feed(&rules.set, &hit);
+        self.correlate(past, rules, batch, event, &hit, &fired, now, outcome);
+    }
+
+    /// What a base hit means for the correlations it feeds: those that fired begin or join their
+    /// family's alert; where none fired, an open alert of the family takes the hit in all the same,
+    /// so that an alert counts every event of its entity and not only those above the threshold.
+    #[expect(clippy::too_many_arguments, reason = "one step of judge, split for reading")]
+    fn correlate(
+        &mut self,
+        past: &dyn Past,
+        rules: &Rules,
+        batch: &Batch<'_>,
+        event: EventRef<'_>,
+        hit: &BaseHit,
+        fired: &[Fired],
+        now: i64,
+        outcome: &mut Outcome,
+    ) {
+        let mut counted: HashSet<Key> = HashSet::new();
+        for fired in fired {
+            let profile = &rules.profiles[fired.rule];
+            *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
+            if !profile.tells || profile.level < self.threshold {
+                continue;
+            }
+            let rule = &rules.set.rules()[fired.rule];
+            let key = Key {
+                rule: profile.family.clone(),
+                entity: entity(rule, &fired.group, batch, event),
+            };
+            let first_of_family = counted.insert(key.clone());
+            let (total, first) = self.family_total(rules, &profile.family, fired);
+            let finding = Finding {
+                key,
+                rule: rule_ref(rule),
+                total,
+                weight: if first_of_family { hit.weight } else { 0 },
+                first,
+                last: fired.last_ns,
+                created: event.event.created,
+                place: batch.place(),
+                tags: rule.tags.clone(),
+                advice: rule.attributes.advice.clone(),
+                evidence: fired.references.iter().map(evidence_of).collect(),
+            };
+            self.book.take(past, finding, now);
+        }
+        for (index, group) in rules.set.groups(hit) {
+            let profile = &rules.profiles[index];
+            let rule = &rules.set.rules()[index];
+            if !rule.counts() || !profile.tells || profile.level < self.threshold {
+                continue;
+            }
+            let key =
+                Key { rule: profile.family.clone(), entity: entity(rule, &group, batch, event) };
+            if counted.insert(key.clone()) {
+                self.book.add(
+                    past,
+                    &key,
+                    hit.weight,
+                    hit.time_ns,
+                    evidence_of(&hit.reference),
+                    now,
+                );
+            }
+        }
+    }
+
+    /// Events of a fired group and the first of them, over the widest window of its family.
+    fn family_total(&self, rules: &Rules, family: &str, fired: &Fired) -> (u64, i64) {
+        let mut most = (fired.count, fired.first_ns);
+        for &index in rules.families.get(family).into_iter().flatten() {
+            if let Some(total) = self.correlator.total(&rules.set, index, &fired.group)
+                && total.count > most.0
+            {
+                most = (total.count, total.first_ns.min(most.1));
+            }
+        }
+        most
+    }
+}
+
+/// A batch as the detector sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// Who sent it.
+    pub sender: &'a Sender,
+    /// What was understood of it.
+    pub events: &'a Events,
+    /// Queue.
+    pub kind: Kind,
+    /// Epoch of the queue.
+    pub epoch: &'a [u8; 16],
+}
+
+impl Batch<'_> {
+    /// `agent/kind/epoch/number`.
+    fn record(&self, event: EventRef<'_>) -> String {
+        format!("{}/{}/{}/{}", self.sender.agent, self.kind, hex(self.epoch), event.event.number)
+    }
+
+    fn place(&self) -> Place {
+        Place {
+            host: self.sender.host.to_string(),
+            agent: self.sender.agent.to_string(),
+            site: self.sender.site.to_string(),
+            system: self.sender.system.to_string(),
+        }
+    }
+}
+
+fn single(rule: &Rule, profile: &Profile, batch: &Batch<'_>, event: EventRef<'_>) -> Finding {
+    let header = event.event;
+    Finding {
+        key: Key {
+            rule: profile.family.clone(),
+            entity: entity(rule, &Group::new(), batch, event),
+        },
+        rule: rule_ref(rule),
+        total: header.weight,
+        weight: header.weight,
+        first: header.time,
+        last: header.time,
+        created: header.created,
+        place: batch.place(),
+        tags: rule.tags.clone(),
+        advice: rule.attributes.advice.clone(),
+        evidence: vec![Evidence {
+            time: time::rfc3339(header.time),
+            agent: batch.sender.agent.to_string(),
+            record: batch.record(event),
+            text: evidence_text(event),
+        }],
+    }
+}
+
+/// What an alert is about: the rule's `hengwei.entity`, else what its correlation groups by, else the
+/// host and the user.
+fn entity(rule: &Rule, group: &Group, batch: &Batch<'_>, event: EventRef<'_>) -> Entity {
+    let join = |pairs: Vec<(String, String)>| Entity {
+        kind: pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+"),
+        value: pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("+"),
+    };
+    if !rule.attributes.entity.is_empty() {
+        let value = |name: &String| {
+            let grouped =
+                group.iter().find(|(field, _)| field == name).map(|(_, value)| value.clone());
+            (name.clone(), grouped.or_else(|| text_of(event, name)).unwrap_or_default())
+        };
+        return join(rule.attributes.entity.iter().map(value).collect());
+    }
+    if !group.is_empty() {
+        return join(group.clone());
+    }
+    let mut pairs = vec![("host.name".to_owned(), batch.sender.host.to_string())];
+    if let Some(user) = text_of(event, "user.name") {
+        pairs.push(("user.name".to_owned(), user));
+    }
+    join(pairs)
+}
+
+fn rule_ref(rule: &Rule) -> RuleRef {
+    RuleRef {
+        id: rule.key().to_owned(),
+        title: rule.title.clone(),
+        title_zh: rule.attributes.title_zh.clone().unwrap_or_default(),
+        level: rule.level.as_str().to_owned(),
+    }
+}
+
+fn evidence_of(reference: &Reference) -> Evidence {
+    let agent = reference.locator.split('/').next().unwrap_or_default().to_owned();
+    let (time, text) = reference.text.split_once(' ').unwrap_or(("", &reference.text));
+    Evidence {
+        time: time.to_owned(),
+        agent,
+        record: reference.locator.clone(),
+        text: text.to_owned(),
+    }
+}
+
+/// The first value of a field as text.
+fn text_of(event: EventRef<'_>, name: &str) -> Option<String> {
+    event.display(FieldId::of(name)).map(std::borrow::Cow::into_owned)
+}
+
+/// The line, or the fields in short, cut to what evidence keeps.
+fn evidence_text(event: EventRef<'_>) -> String {
+    let mut text = event.text().to_owned();
+    if text.is_empty() {
+        for (id, _) in event.iter() {
+            if text.len() > EVIDENCE_TEXT {
+                break;
+            }
+            let value = event.display(id).unwrap_or_default();
+            text.push_str(&format!("{}={value} ", id.name()));
+        }
+    }
+    let mut end = text.trim_end().len().min(EVIDENCE_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    text
+}

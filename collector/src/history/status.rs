@@ -1,0 +1,143 @@
+//! How history is doing: for `status`, the console and the metrics.
+
+use std::fs;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use super::chain::Class;
+use super::commit::{Inner, locked};
+
+/// What is counted since the process started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Times the index was built again.
+    pub(super) rebuilds: AtomicU64,
+    /// Frames, chunks, files that did not read; one that is read twice counts twice.
+    pub(super) damaged: AtomicU64,
+    /// When the last seal was, Unix nanoseconds; 0 before the first.
+    pub(super) last_seal: AtomicI64,
+}
+
+/// History at one moment. Times are Unix nanoseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// Number of the last commit.
+    pub commits: u64,
+    /// Commits up to this one are sealed.
+    pub sealed_to: u64,
+    /// Files of the log.
+    pub log_files: u64,
+    /// Their bytes.
+    pub log_bytes: u64,
+    /// Each class of segments.
+    pub classes: Vec<ClassStatus>,
+    /// Each tree of small records.
+    pub trees: Vec<TreeStatus>,
+    /// Bytes of the index on disk.
+    pub index_bytes: u64,
+    /// Free on the file system.
+    pub free_bytes: u64,
+    /// Its size.
+    pub total_bytes: u64,
+    /// Below so much free space no batches are taken.
+    pub low_water_bytes: u64,
+    /// Whether batches are refused for want of space.
+    pub low: bool,
+    /// Set aside for decisions on a full disk.
+    pub reserve_bytes: u64,
+    /// Times the index was built again since the process started.
+    pub rebuilds: u64,
+    /// What did not read back since the process started.
+    pub damaged: u64,
+    /// When the last seal was; None before the first.
+    pub last_seal: Option<i64>,
+    /// When heads were signed last; None before the first time.
+    pub last_signed: Option<i64>,
+    /// Whether a failed sync stopped the writer.
+    pub poisoned: bool,
+}
+
+/// One class of segments.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassStatus {
+    /// Which.
+    pub class: Class,
+    /// Segments.
+    pub segments: u64,
+    /// Records (in class `record`: decisions) in them.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records still in the log alone.
+    pub log_entries: u64,
+    /// The oldest record's time of ingestion.
+    pub oldest: Option<i64>,
+}
+
+/// One tree of small records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TreeStatus {
+    /// Its name.
+    pub name: &'static str,
+    /// Keys.
+    pub entries: u64,
+    /// Bytes of keys and values, without sled's own.
+    pub bytes: u64,
+}
+
+impl Status {
+    pub(super) fn of(inner: &Inner) -> Status {
+        let (commits, low, poisoned) = {
+            let log = locked(&inner.log);
+            (log.number, log.low, log.poisoned.is_some())
+        };
+        let view = inner.view();
+        let space = inner.space();
+        let sealed = |class: Class| {
+            view.segments.iter().map(|s| &s.stored).filter(move |s| s.class == class.number())
+        };
+        let in_log = |class: Class| {
+            let frames = view.logs.iter().flat_map(|file| file.frames());
+            frames.filter(|frame| frame.has(class)).map(|frame| frame.since).min()
+        };
+        let classes = Class::ALL.into_iter().map(|class| ClassStatus {
+            class,
+            segments: sealed(class).count() as u64,
+            entries: sealed(class).map(|segment| segment.entries).sum(),
+            bytes: sealed(class).map(|segment| segment.bytes).sum(),
+            log_entries: inner.log_entries(class),
+            oldest: sealed(class)
+                .map(|segment| segment.since)
+                .min()
+                .or_else(|| in_log(class))
+                .filter(|time| *time != i64::MAX),
+        });
+        let trees = inner.index.sizes().into_iter().map(|(name, size)| TreeStatus {
+            name,
+            entries: size.entries,
+            bytes: size.bytes,
+        });
+        let size = |path: &std::path::Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let signed = locked(&inner.signed).as_ref().map(|heads| heads.time);
+        Status {
+            commits,
+            sealed_to: view.logs.first().map_or(commits, |file| file.base - 1),
+            log_files: view.logs.len() as u64,
+            log_bytes: view.logs.iter().map(|file| size(&file.path)).sum(),
+            classes: classes.collect(),
+            trees: trees.collect(),
+            index_bytes: inner.index.disk_bytes(),
+            free_bytes: space.map_or(0, |(space, _)| space.free_bytes),
+            total_bytes: space.map_or(0, |(space, _)| space.total_bytes),
+            low_water_bytes: space.map_or(0, |(_, water)| water),
+            low,
+            reserve_bytes: size(&inner.dir.join(super::commit::RESERVE)),
+            rebuilds: inner.counters.rebuilds.load(Ordering::Relaxed),
+            damaged: inner.counters.damaged.load(Ordering::Relaxed),
+            last_seal: inner.last_seal(),
+            last_signed: signed,
+            poisoned,
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! The judge: the one place where history is written. Batches and changes come in, from anybody;
+//! commits go out, one after the other, and only then answers.
+//!
+//! It is a thread of its own, because a commit blocks. Whatever waits when it is free becomes one
+//! commit: a lone batch is written at once, and under load the batches of all agents share a sync.
+//! For each batch it checks the numbering against the ledger, lets detection decide, and adds what
+//! the host's page needs; then history writes, and only when that is on disk do the agent's
+//! acknowledgement, the feed and the metrics learn of it.
+//!
+//! A transaction (an operator's action, an enrolment) runs alone between commits and sees the state
+//! as of the last one. Detection's memory advances as a commit is made up; since a commit that can't
+//! be written is tried again until it can, or the process ends, memory and history never part.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hengwei_protocol::Kind;
+use hengwei_protocol::gap::Cause;
+use hengwei_protocol::wire::{Heads, record::Body};
+use hengwei_rules::Level;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::alerts;
+use crate::detect::{Batch, Detector, Matches, Rules};
+use crate::event::{Events, Sender, names};
+use crate::history::{self, Draft, Entry, History, Put, Received, Writer, tree};
+use crate::hosts::{Fleet, Observer};
+use crate::metrics::Metrics;
+use crate::time;
+
+/// Batches that wait for the judge, over all agents.
+const QUEUE: usize = 256;
+/// Unpacked bytes of one commit, past which the rest waits for the next.
+const MAX_COMMIT: u64 = 64 << 20;
+/// How long a commit that found no space waits before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Entries the feed keeps; a reader that was away longer begins with the list of alerts.
+const FEED_KEPT: u64 = 100_000;
+/// How often correlation memory is freed and the book of alerts forgotten.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// A batch that was decoded and waits to be matched and committed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What will be kept.
+    pub received: Received,
+    /// Digest of its last record.
+    pub digest: [u8; 32],
+    /// What was understood of it.
+    pub events: Events,
+    /// Who sent it.
+    pub sender: Arc<Sender>,
+}
+
+/// Everything below `next` of a queue is on disk.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// First number not committed.
+    pub next: u64,
+    /// Chain heads after that commit.
+    pub heads: Heads,
+}
+
+/// What a transaction decides: chained entries and changes of small records, committed together.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Chained.
+    pub entries: Vec<Entry>,
+    /// Small records.
+    pub puts: Vec<Put>,
+}
+
+/// Why the judge did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The batch begins beyond what is expected.
+    #[error("a batch begins at {found} where {expected} was expected")]
+    Hole {
+        /// First number not committed.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// Short of space, or stopping.
+    #[error("not taken: {0}")]
+    Busy(String),
+    /// A transaction said no: what the operator is told.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What the judge needs.
+#[derive(Debug)]
+pub struct Bench {
+    /// Where it writes.
+    pub writer: Writer,
+    /// What was written.
+    pub history: History,
+    /// Rules to begin with.
+    pub rules: Arc<Rules>,
+    /// Level from which matches are kept.
+    pub threshold: Level,
+    /// What is known of hosts at this moment.
+    pub fleet: Fleet,
+    /// Counted after each commit.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The way to the judge; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    work: mpsc::Sender<Work>,
+    rules: Arc<RwLock<Arc<Rules>>>,
+    newest: watch::Receiver<u64>,
+}
+
+type Answer = oneshot::Sender<Result<Stored, Error>>;
+type Transaction = Box<dyn FnOnce(&History, i64) -> Option<Open> + Send>;
+
+/// A transaction that decided, and how to answer once that is on disk.
+struct Open {
+    decision: Decision,
+    answer: Box<dyn FnOnce() + Send>,
+}
+
+enum Work {
+    Batch(Box<Prepared>, Matches, Answer),
+    Transaction(Transaction),
+    Rules(Arc<Rules>),
+    Stop,
+}
+
+/// Starts the judge. It ends, after what was queued, when [`Desk::stop`] is called; the handle then
+/// returns. It ends the process when a sync failed, since nobody then knows what is on disk.
+pub fn start(bench: Bench) -> (Desk, thread::JoinHandle<()>) {
+    let (work, queue) = mpsc::channel(QUEUE);
+    let mut next_feed = 1;
+    bench.history.scan_back(tree::FEED, &[], &mut |key, _| {
+        next_feed = key.try_into().map_or(next_feed, |key| u64::from_be_bytes(key) + 1);
+        false
+    });
+    let (publish, newest) = watch::channel(next_feed - 1);
+    let rules = Arc::new(RwLock::new(Arc::clone(&bench.rules)));
+    let desk = Desk { work, rules, newest };
+    let mut detector = Detector::new(Arc::clone(&bench.rules), bench.threshold);
+    let (checkpoint, hits) = bench.history.hits_since_checkpoint();
+    detector.restore(checkpoint.as_deref(), &hits);
+    let judge = Judge {
+        writer: bench.writer,
+        history: bench.history,
+        detector,
+        observer: Observer::new(),
+        fleet: bench.fleet,
+        metrics: bench.metrics,
+        next_feed,
+        publish,
+        tidied: Instant::now(),
+    };
+    let handle = thread::Builder::new()
+        .name("judge".into())
+        .spawn(move || judge.run(queue))
+        .expect("the system can start a thread at start-up");
+    (desk, handle)
+}
+
+impl Desk {
+    /// Matches a batch, queues it and returns where its answer will come, which is after it is on
+    /// disk. Waits while the judge is behind.
+    pub async fn submit(&self, prepared: Prepared) -> oneshot::Receiver<Result<Stored, Error>> {
+        let (answer, receiver) = oneshot::channel();
+        let rules = self.rules();
+        let matched = tokio::task::spawn_blocking(move || {
+            let matches = rules.matches(&prepared.sender, &prepared.events);
+            (prepared, matches)
+        });
+        match matched.await {
+            Ok((prepared, matches)) => {
+                if let Err(mpsc::error::SendError(Work::Batch(_, _, answer))) =
+                    self.work.send(Work::Batch(Box::new(prepared), matches, answer)).await
+                {
+                    // The receiver may have gone; then nobody waits for the answer.
+                    let _ = answer.send(Err(stopping()));
+                }
+            }
+            // Panics in matching are caught per event; this is the runtime going down.
+            Err(_) => drop(answer.send(Err(stopping()))),
+        }
+        receiver
+    }
+
+    /// Runs `decide` alone over the state as of the last commit, and commits what it decides; only
+    /// then answers. It is given the time, Unix nanoseconds.
+    pub async fn transact<T, F>(&self, decide: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
+    {
+        let (answer, receiver) = oneshot::channel();
+        let transaction: Transaction = Box::new(move |history, now| match decide(history, now) {
+            Ok((decision, value)) => {
+                let answer = Box::new(move || drop(answer.send(Ok(value))));
+                Some(Open { decision, answer })
+            }
+            Err(error) => {
+                drop(answer.send(Err(error)));
+                None
+            }
+        });
+        self.work.send(Work::Transaction(transaction)).await.map_err(|_| stopping())?;
+        receiver.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Puts other rules in force: for matching from the next batch on, for correlations in turn.
+    pub async fn replace_rules(&self, rules: Arc<Rules>) {
+        *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&rules);
+        // A judge that has stopped needs no rules.
+        let _ = self.work.send(Work::Rules(rules)).await;
+    }
+
+    /// The newest sequence of the feed, and how to wait for the next.
+    pub fn feed(&self) -> watch::Receiver<u64> {
+        self.newest.clone()
+    }
+
+    /// Ends the judge once what is queued is committed.
+    pub async fn stop(&self) {
+        // It may have stopped already.
+        let _ = self.work.send(Work::Stop).await;
+    }
+}
+
+fn stopping() -> Error {
+    Error::Busy("the collector is stopping".into())
+}
+
+struct Judge {
+    writer: Writer,
+    history: History,
+    detector: Detector,
+    observer: Observer,
+    fleet: Fleet,
+    metrics: Arc<Metrics>,
+    next_feed: u64,
+    publish: watch::Sender<u64>,
+    tidied: Instant,
+}
+
+/// A commit being made up.
+#[derive(Default)]
+struct Docket {
+    draft: Draft,
+    answers: Vec<(Answer, u64)>,
+    /// Where queues will stand after it, where that differs from the ledger.
+    next: HashMap<(Arc<str>, Kind, [u8; 16]), u64>,
+    bytes: u64,
+    tally: Tally,
+}
+
+/// What the metrics learn once the commit is on disk.
+#[derive(Default)]
+struct Tally {
+    datasets: HashMap<&'static str, u64>,
+    matched: HashMap<&'static str, u64>,
+    /// Level of an alert, and when the event that raised it was read at its host.
+    raised: Vec<(String, i64)>,
+    lags: Vec<f64>,
+    gaps: Vec<Cause>,
+    problems: u64,
+}
+
+impl Judge {
+    fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut held = None;
+        while let Some(work) = held.take().or_else(|| queue.blocking_recv()) {
+            match work {
+                Work::Stop => break,
+                Work::Rules(rules) => self.detector.replace(rules),
+                Work::Transaction(transaction) => self.transact(transaction),
+                Work::Batch(prepared, matches, answer) => {
+                    held = self.batches(*prepared, matches, answer, &mut queue);
+                }
+            }
+            self.tidy();
+        }
+        queue.close();
+        let puts = self.observer.flush(time::now());
+        if !puts.is_empty() {
+            self.write(Draft { puts, ..Draft::default() });
+        }
+        if let Err(error) = self.writer.close() {
+            tracing::error!(%error, "history was not closed in good order; the index is rebuilt at the next start");
+        }
+    }
+
+    /// Commits a batch and those that wait behind it; returns the first other work it met.
+    fn batches(
+        &mut self,
+        prepared: Prepared,
+        matches: Matches,
+        answer: Answer,
+        queue: &mut mpsc::Receiver<Work>,
+    ) -> Option<Work> {
+        let now = time::now();
+        if let Some(reason) = self.writer.short_of_space() {
+            drop(answer.send(Err(Error::Busy(reason))));
+            return None;
+        }
+        let mut docket = Docket::default();
+        self.take(&mut docket, prepared, &matches, answer, now);
+        let mut other = None;
+        while docket.bytes < MAX_COMMIT {
+            match queue.try_recv() {
+                Ok(Work::Batch(prepared, matches, answer)) => {
+                    self.take(&mut docket, *prepared, &matches, answer, now);
+                }
+                Ok(work) => {
+                    other = Some(work);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        if !docket.answers.is_empty() {
+            self.file_alerts(&mut docket, now);
+            self.close(docket);
+        }
+        other
+    }
+
+    /// Adds one batch to the commit being made up, if the ledger expects it.
+    fn take(
+        &mut self,
+        docket: &mut Docket,
+        prepared: Prepared,
+        matches: &Matches,
+        answer: Answer,
+        now: i64,
+    ) {
+        let Prepared { received, events, sender, .. } = prepared;
+        let queue = (Arc::clone(&received.agent), received.kind, received.epoch);
+        let expected = docket.next.get(&queue).copied().unwrap_or_else(|| {
+            self.history
+                .queue(&received.agent, received.kind, &received.epoch)
+                .map_or(1, |ledger| ledger.next)
+        });
+        let end = received.first.saturating_add(received.span);
+        if end <= expected {
+            // All of it was stored before: its acknowledgement was lost on the way.
+            docket.answers.push((answer, expected));
+            return;
+        }
+        if received.first != expected {
+            drop(answer.send(Err(Error::Hole { expected, found: received.first })));
+            return;
+        }
+        docket.tally.count(&received, &events, now);
+        let batch =
+            Batch { sender: &sender, events: &events, kind: received.kind, epoch: &received.epoch };
+        let outcome = self.detector.judge(&self.history, &batch, matches, now);
+        docket.draft.hits.extend(outcome.hits);
+        for (level, count) in outcome.matched {
+            *docket.tally.matched.entry(level).or_default() += count;
+        }
+        self.fleet.observe(&sender, &events, now);
+        docket.draft.puts.extend(self.observer.observe(&self.history, &sender, &events, now));
+        docket.bytes += received.raw_len;
+        docket.next.insert(queue, end);
+        docket.draft.received.push(received);
+        docket.answers.push((answer, end));
+    }
+
+    /// Writes the alerts that changed into the draft: as they stand, and into the feed.
+    fn file_alerts(&mut self, docket: &mut Docket, now: i64) {
+        for (key, alert, raised) in self.detector.book.drain() {
+            docket.draft.puts.push(alerts::put(&alert));
+            if let Some(created) = raised {
+                docket.draft.puts.push(Put {
+                    tree: tree::ALERTS_OPEN,
+                    key: key.bytes(),
+                    value: Some(alert.id.clone().into_bytes()),
+                });
+                docket.draft.entries.push(Entry {
+                    time: now,
+                    actor: "collector".into(),
+                    action: "alert.raised".into(),
+                    body: serde_json::json!({
+                        "alert": &alert.id, "rule": &alert.rule.id, "entity": &alert.entity,
+                    })
+                    .to_string(),
+                });
+                docket.tally.raised.push((alert.rule.level.clone(), created));
+            }
+            self.feed(&mut docket.draft, &alert);
+        }
+    }
+
+    fn feed(&mut self, draft: &mut Draft, alert: &alerts::Alert) {
+        let value = serde_json::to_vec(alert).expect("an alert is plain data");
+        let key = self.next_feed.to_be_bytes().to_vec();
+        draft.puts.push(Put { tree: tree::FEED, key, value: Some(value) });
+        if let Some(old) = self.next_feed.checked_sub(FEED_KEPT).filter(|old| *old > 0) {
+            draft.puts.push(Put { tree: tree::FEED, key: old.to_be_bytes().to_vec(), value: None });
+        }
+        self.next_feed += 1;
+    }
+
+    fn transact(&mut self, transaction: Transaction) {
+        let Some(open) = transaction(&self.history, time::now()) else { return };
+        let Open { decision, answer } = open;
+        if decision.entries.is_empty() && decision.puts.is_empty() {
+            answer();
+            return;
+        }
+        let mut draft =
+            Draft { entries: decision.entries, puts: decision.puts, ..Draft::default() };
+        for put in draft.puts.clone().iter().filter(|put| put.tree == tree::ALERTS) {
+            if let Some(alert) =
+                put.value.as_deref().and_then(|value| serde_json::from_slice(value).ok())
+            {
+                self.feed(&mut draft, &alert);
+            }
+        }
+        self.write(draft);
+        // What officers changed is read anew by the next finding.
+        self.detector.book.clear();
+        answer();
+        self.publish.send_replace(self.next_feed - 1);
+    }
+
+    fn close(&mut self, docket: Docket) {
+        let Docket { draft, answers, tally, .. } = docket;
+        let begun = Instant::now();
+        let heads =
+            if draft.received.is_empty() { self.history.heads() } else { self.write(draft) };
+        self.publish.send_replace(self.next_feed - 1);
+        for (answer, next) in answers {
+            // A connection that ended meanwhile asks again when it is back.
+            let _ = answer.send(Ok(Stored { next, heads: heads.clone() }));
+        }
+        self.metrics.committed(begun.elapsed().as_secs_f64());
+        tally.report(&self.metrics);
+    }
+
+    /// Writes a commit, trying until it is on disk: what was decided is never decided again.
+    fn write(&mut self, mut draft: Draft) -> Heads {
+        if self.writer.wants_correlations() {
+            draft.correlations = Some(self.detector.snapshot());
+        }
+        let mut said = false;
+        loop {
+            match self.writer.commit(draft.clone()) {
+                Ok(committed) => return committed.heads,
+                Err(history::Error::Full(reason)) => {
+                    if !said {
+                        tracing::error!(%reason, "history is full: nothing is taken in until there is space; agents keep what they have");
+                        said = true;
+                    }
+                    thread::sleep(RETRY);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "history can't be written: the process ends, and opens it again at its next start");
+                    std::process::exit(crate::EXIT_BUG);
+                }
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        if self.tidied.elapsed() >= TIDY {
+            self.tidied = Instant::now();
+            self.detector.prune(time::now());
+            self.detector.book.clear();
+        }
+    }
+}
+
+impl Tally {
+    fn count(&mut self, received: &Received, events: &Events, now: i64) {
+        for event in &events.events {
+            *self.datasets.entry(event.dataset).or_default() += 1;
+        }
+        if let Some(oldest) = events.events.iter().map(|event| event.created).min() {
+            self.lags.push(seconds(now - oldest));
+        }
+        for record in &received.records.records {
+            if let Some(Body::Gap(gap)) = &record.body {
+                self.gaps.extend(Cause::parse(&gap.cause));
+            }
+        }
+        let problem = events.fields.iter().filter(|(id, _)| *id == names::HENGWEI_PROBLEM);
+        self.problems += problem.count() as u64;
+    }
+
+    fn report(self, metrics: &Metrics) {
+        for (dataset, count) in self.datasets {
+            metrics.decoded(dataset, count);
+        }
+        for (level, count) in self.matched {
+            metrics.rule_matched(level, count);
+        }
+        for (level, created) in self.raised {
+            metrics.alert_raised(&level, seconds(time::now() - created));
+        }
+        for lag_seconds in self.lags {
+            metrics.ingest_lag(lag_seconds);
+        }
+        for cause in self.gaps {
+            metrics.gap(cause);
+        }
+        metrics.decode_problems(self.problems);
+    }
+}
+
+fn seconds(nanos: i64) -> f64 {
+    nanos.max(0) as f64 / 1e9
+}

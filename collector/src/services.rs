@@ -1,0 +1,381 @@
+//! What a collector can do for whoever asks: one value that commands, console and API share, over a
+//! running daemon or a stopped one. Here the parts' own answers are put into the words of pages.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use hengwei_rules::Set;
+use serde_json::{Value, json};
+
+use crate::alerts::{self, Alert};
+use crate::config::Config;
+use crate::console::{
+    Certificate, Change, Gap, HostDetail, HostRow, InventoryChange, Item, Ledger, Member, Presence,
+    Queue, Search, Shelf, Source, System, Views,
+};
+use crate::detect::Rules;
+use crate::history::{self, GapRow, History, QueueLedger, Writer, tree};
+use crate::hosts::{self, Fleet, HostView};
+use crate::judge::{self, Bench, Decision, Desk, Error};
+use crate::metrics::Metrics;
+use crate::pki::Pki;
+use crate::systems::{self, Coverage, Systems};
+use crate::{registry, search, time};
+
+/// Items of one dataset that a host's page shows.
+const MAX_ITEMS: usize = 20_000;
+/// Gaps a ledger shows, newest first.
+const MAX_GAPS: usize = 10_000;
+
+/// Everything a question or an order needs.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// As used.
+    pub config: Arc<Config>,
+    /// What was committed.
+    pub history: History,
+    /// The way to have something committed.
+    pub desk: Desk,
+    /// Keys and certificates.
+    pub pki: Arc<Pki>,
+    /// Hosts at this moment.
+    pub fleet: Fleet,
+    /// Guarded systems.
+    pub systems: Arc<Systems>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Where each port listens, by name.
+    pub listening: Arc<Mutex<BTreeMap<&'static str, SocketAddr>>>,
+    /// Rules that were refused at the last load.
+    pub refused: usize,
+}
+
+impl Services {
+    /// Opens keys and history, loads the rules and starts the judge.
+    pub fn open(config: Config) -> anyhow::Result<(Services, JoinHandle<()>)> {
+        let (set, refused) = crate::replay::load(&config.rules.dirs)?;
+        Services::with_rules(config, set, refused)
+    }
+
+    /// The same on a stopped collector, for one command: no rules are needed.
+    pub fn offline(config: Config) -> anyhow::Result<(Services, JoinHandle<()>)> {
+        Services::with_rules(config, Set::default(), 0)
+    }
+
+    fn with_rules(
+        config: Config,
+        set: Set,
+        refused: usize,
+    ) -> anyhow::Result<(Services, JoinHandle<()>)> {
+        let pki = Arc::new(Pki::open(&config.data, config.pki_settings())?);
+        let systems = Arc::new(Systems::load(config.systems.dir.as_deref())?);
+        let options = history::Options {
+            key: Some(crate::pki::history_key_file(&config.data)),
+            ..history::Options::default()
+        };
+        let (writer, history) = Writer::open(&config.history(), options)?;
+        let metrics = Arc::new(Metrics::default());
+        metrics.rules(set.rules().len(), refused);
+        let fleet = Fleet::new();
+        fleet.recall(&history);
+        let bench = Bench {
+            writer,
+            history: history.clone(),
+            rules: Arc::new(Rules::new(set)),
+            threshold: config.rules.threshold,
+            fleet: fleet.clone(),
+            metrics: Arc::clone(&metrics),
+        };
+        let (desk, judge) = judge::start(bench);
+        let services = Services {
+            config: Arc::new(config),
+            history,
+            desk,
+            pki,
+            fleet,
+            systems,
+            metrics,
+            listening: Arc::default(),
+            refused,
+        };
+        Ok((services, judge))
+    }
+
+    /// Notes where a port listens.
+    pub fn listens(&self, name: &'static str, address: SocketAddr) {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
+    }
+
+    /// Where a browser on this machine finds the console.
+    pub fn console_url(&self) -> String {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = listening.get("console").copied().unwrap_or(self.config.console.listen);
+        format!("https://localhost:{}", address.port())
+    }
+
+    /// Open alerts, by level and by agent.
+    pub fn open_alerts(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let (mut levels, mut agents) = (BTreeMap::new(), BTreeMap::new());
+        self.history.scan(tree::ALERTS, b"", &mut |_, value| {
+            if let Ok(alert) = serde_json::from_slice::<Alert>(value)
+                && alert.state.is_open()
+            {
+                if !alert.is_review() {
+                    *agents.entry(alert.agent).or_default() += 1;
+                }
+                *levels.entry(alert.rule.level).or_default() += 1;
+            }
+            true
+        });
+        (levels, agents)
+    }
+
+    fn row(view: &HostView, open_alerts: u64) -> HostRow {
+        let presence = match view.state {
+            "connected" => Presence::Reporting,
+            "never" => Presence::NeverSeen,
+            _ => Presence::Silent,
+        };
+        let lag = view.sources.iter().map(|source| source.lag_seconds).reduce(f64::max);
+        HostRow {
+            agent: view.agent.clone(),
+            host: view.host.clone(),
+            site: view.site.clone(),
+            system: view.system.clone(),
+            os: view.os.clone(),
+            presence,
+            last_seen: view.last_seen.clone(),
+            lag_seconds: lag,
+            certificate_until: view.certificate_expires.clone(),
+            open_alerts,
+        }
+    }
+
+    fn certificates(&self, agent: &str) -> Vec<Certificate> {
+        let listed =
+            registry::list(&self.history).into_iter().find(|listed| listed.agent.id == agent);
+        let certificates = listed.map(|listed| listed.certificates).unwrap_or_default();
+        certificates
+            .into_iter()
+            .rev()
+            .map(|certificate| Certificate {
+                serial: certificate.serial,
+                not_before: time::rfc3339(certificate.not_before),
+                not_after: time::rfc3339(certificate.not_after),
+                revoked: certificate.revoked.is_some(),
+            })
+            .collect()
+    }
+
+    fn shelf(&self, agent: &str, class: &str) -> Shelf {
+        let items = hosts::items(&self.history, agent, class, MAX_ITEMS).into_iter().map(|row| {
+            let fields: BTreeMap<String, String> = row
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| *name != "hengwei.asset.key")
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect();
+            Item { key: row.get("hengwei.asset.key").map(text).unwrap_or_default(), fields }
+        });
+        Shelf { dataset: format!("asset.{class}"), items: items.collect() }
+    }
+}
+
+impl Views for Services {
+    fn hosts(&self) -> Vec<HostRow> {
+        let (_, alerts) = self.open_alerts();
+        let open = |agent: &str| alerts.get(agent).copied().unwrap_or_default();
+        hosts::list(&self.history, &self.fleet, time::now())
+            .iter()
+            .map(|view| Services::row(view, open(&view.agent)))
+            .collect()
+    }
+
+    fn host(&self, agent: &str) -> Option<HostDetail> {
+        let view = hosts::view(&self.history, &self.fleet, agent, time::now())?;
+        let (_, alerts) = self.open_alerts();
+        let fact = |name: &str, value: &str| {
+            (!value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+        };
+        let facts = [
+            fact("host.os.kernel", &view.kernel),
+            fact("host.architecture", &view.architecture),
+            fact("hengwei.state", view.state),
+            fact("hengwei.first_seen", view.first_seen.as_deref().unwrap_or_default()),
+            fact(
+                "hengwei.clock_offset_seconds",
+                &view
+                    .clock_offset_seconds
+                    .map(|seconds| format!("{seconds:.3}"))
+                    .unwrap_or_default(),
+            ),
+        ];
+        let sources = view.sources.iter().map(|source| Source {
+            source: source.source.clone(),
+            path: source.path.clone(),
+            records: source.records,
+            last_seen: Some(source.last_received.clone()),
+            lag_seconds: Some(source.lag_seconds),
+        });
+        let changes = view.changes.iter().flatten().map(|change| InventoryChange {
+            time: change.time.clone(),
+            dataset: format!("asset.{}", change.item),
+            key: change.key.clone(),
+            action: change.action.clone(),
+            detail: if change.previous.is_empty() {
+                change.changed.join(", ")
+            } else {
+                change.previous.join(", ")
+            },
+        });
+        let classes = view.inventory.iter().flatten().map(|(class, _)| class);
+        Some(HostDetail {
+            facts: facts.into_iter().flatten().collect(),
+            certificates: self.certificates(&view.agent),
+            sources: sources.collect(),
+            inventory: classes.map(|class| self.shelf(&view.agent, class)).collect(),
+            changes: changes.collect(),
+            row: Services::row(&view, alerts.get(&view.agent).copied().unwrap_or_default()),
+        })
+    }
+
+    fn coverage(&self) -> Vec<System> {
+        let now = time::now();
+        systems::coverage(&self.systems, &self.history, &self.fleet, now)
+            .into_iter()
+            .map(system)
+            .collect()
+    }
+
+    fn ledger(&self) -> Ledger {
+        let mut ledger = Ledger::default();
+        let hosts: BTreeMap<String, HostRow> =
+            self.hosts().into_iter().map(|row| (row.agent.clone(), row)).collect();
+        self.history.scan(tree::LEDGER, b"", &mut |key, value| {
+            let (Some([agent, kind, epoch]), Ok(queue)) =
+                (parts(key), serde_json::from_slice::<QueueLedger>(value))
+            else {
+                return true;
+            };
+            let host = hosts.get(&agent).cloned().unwrap_or_default();
+            ledger.queues.push(Queue {
+                agent,
+                host: host.host,
+                site: host.site,
+                kind,
+                epoch,
+                next: queue.next,
+                records: queue.records,
+                missing: queue.missing,
+                first_time: time::rfc3339(queue.first_time),
+                last: time::rfc3339(queue.last),
+            });
+            true
+        });
+        self.history.scan(tree::GAPS, b"", &mut |key, value| {
+            if let (Some([agent, kind, _]), Ok(gap)) =
+                (parts(key), serde_json::from_slice::<GapRow>(value))
+            {
+                ledger.gaps.push(Gap {
+                    agent,
+                    kind,
+                    number: gap.number,
+                    records: gap.records,
+                    bytes: gap.bytes,
+                    cause: gap.cause,
+                    detail: gap.detail,
+                    source: gap.source,
+                    path: gap.path,
+                    time: time::rfc3339(gap.time),
+                });
+            }
+            true
+        });
+        ledger.gaps.sort_by(|one, other| other.time.cmp(&one.time));
+        ledger.gaps.truncate(MAX_GAPS);
+        ledger
+    }
+
+    fn status(&self) -> Value {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let listening: BTreeMap<&str, String> =
+            listening.into_iter().map(|(name, address)| (name, address.to_string())).collect();
+        let rules = self.desk.rules();
+        json!({
+            "collector": { "version": env!("CARGO_PKG_VERSION"), "site": &self.config.site, "data": self.config.data.display().to_string() },
+            "listening": listening,
+            "rules": { "loaded": rules.set().rules().len(), "refused": self.refused },
+            "history": serde_json::to_value(self.history.status()).unwrap_or_default(),
+        })
+    }
+
+    fn search(&self, query: &Search, see: &mut dyn FnMut(Value) -> bool) -> Result<(), String> {
+        let mut wanted = search::Query::parse(&query.q)?;
+        wanted.range.since = query.since;
+        wanted.range.until = query.until;
+        wanted.limit = Some(query.limit);
+        search::run(&self.history, &wanted, see).map_err(|error| error.to_string())
+    }
+
+    fn change(&self, now: i64, change: &Change) -> Result<(Decision, Alert), Error> {
+        let expires = change.expires.as_deref();
+        alerts::change(
+            &self.history,
+            now,
+            &change.who,
+            &change.id,
+            change.state,
+            &change.reason,
+            expires,
+        )
+    }
+}
+
+/// The coverage of a system in the words of pages: the missing members first.
+fn system(covered: Coverage) -> System {
+    let mut members: Vec<Member> = covered
+        .never_named
+        .iter()
+        .map(|site| Member { site: site.clone(), ..Member::default() })
+        .collect();
+    members.extend(covered.silent.iter().map(|silent| Member {
+        site: silent.site.clone(),
+        agent: Some(silent.agent.clone()),
+        presence: Presence::Silent,
+        last_seen: Some(silent.since.clone()),
+        missing: Vec::new(),
+    }));
+    members.extend(covered.missing.iter().map(|missing| Member {
+        site: missing.member.clone(),
+        presence: Presence::Reporting,
+        missing: missing.datasets.clone(),
+        ..Member::default()
+    }));
+    System {
+        id: covered.system,
+        name_zh: covered.name_zh,
+        name_en: covered.name_en,
+        level: covered.mlps_level,
+        expected: covered.expected.map_or(0, u64::from),
+        reporting: u64::from(covered.reporting),
+        members,
+    }
+}
+
+/// The first three parts of a key, which zeros part.
+fn parts(key: &[u8]) -> Option<[String; 3]> {
+    let mut parts =
+        key.splitn(4, |byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+    Some([parts.next()?, parts.next()?, parts.next()?])
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

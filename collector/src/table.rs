@@ -1,0 +1,169 @@
+//! Rows of JSON as a table for people: columns by name, each as wide as it must be.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use crate::commands::{Alerts, ApiToken, Command, Pki, User};
+
+/// Longest cell that is shown whole.
+const MAX_CELL: usize = 80;
+
+/// Which members of a row are shown; none is all, as `name: value` lines.
+#[derive(Debug, Clone, Default)]
+pub struct Shape {
+    columns: &'static [&'static str],
+    /// A single member is printed bare, for scripts.
+    bare: Option<&'static str>,
+}
+
+/// How the rows of a command are shown.
+pub fn shape(command: &Command) -> Shape {
+    let columns: &[&str] = match command {
+        Command::Hosts { host: None } => {
+            &["agent", "host", "site", "system", "os", "presence", "last_seen", "open_alerts"]
+        }
+        Command::Alerts(Alerts::List { .. }) => &[
+            "id",
+            "rule.level",
+            "rule.title",
+            "entity.value",
+            "count",
+            "host",
+            "last_seen",
+            "state",
+        ],
+        Command::Ledger { gaps: false } => {
+            &["agent", "kind", "epoch", "next", "records", "missing", "last"]
+        }
+        Command::Ledger { gaps: true } => {
+            &["agent", "kind", "number", "cause", "records", "bytes", "path", "detail", "time"]
+        }
+        Command::Search { .. } => &["@timestamp", "host.name", "event.dataset", "event.original"],
+        Command::Coverage => &["id", "name_zh", "name_en", "level", "reporting", "expected"],
+        Command::User(User::List) => &["user", "role", "disabled", "password", "last_login"],
+        Command::Token(ApiToken::List) => &["user", "token", "scope", "expires"],
+        Command::Pki(Pki::List) => {
+            &["agent.id", "agent.host", "agent.site", "agent.system", "agent.enrolled"]
+        }
+        _ => &[],
+    };
+    let bare = match command {
+        Command::Pki(Pki::Token { .. }) | Command::Token(ApiToken::Add { .. }) => Some("token"),
+        Command::User(User::Add { .. } | User::Invite { .. }) => Some("link"),
+        _ => None,
+    };
+    Shape { columns, bare }
+}
+
+/// Prints rows.
+pub fn print(shape: &Shape, rows: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
+    if let Some(name) = shape.bare {
+        return rows.iter().try_for_each(|row| writeln!(out, "{}", cell(row, name)));
+    }
+    if shape.columns.is_empty() {
+        return rows.iter().try_for_each(|row| whole(row, 0, out));
+    }
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| shape.columns.iter().map(|name| short(&cell(row, name))).collect())
+        .collect();
+    let widths: Vec<usize> = shape
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, name)| {
+            cells.iter().map(|row| width(&row[at])).chain([width(name)]).max().unwrap_or(0)
+        })
+        .collect();
+    let heads: Vec<String> = shape.columns.iter().map(|name| (*name).to_owned()).collect();
+    for row in std::iter::once(&heads).chain(&cells) {
+        let mut line = String::new();
+        for (text, wide) in row.iter().zip(&widths) {
+            line.push_str(text);
+            line.extend(std::iter::repeat_n(' ', wide - width(text) + 2));
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Everything of a row, members below each other.
+fn whole(value: &Value, depth: usize, out: &mut dyn Write) -> std::io::Result<()> {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| match value {
+            Value::Object(_) | Value::Array(_) => {
+                writeln!(out, "{indent}{name}:")?;
+                whole(value, depth + 1, out)
+            }
+            value => writeln!(out, "{indent}{name}: {}", text(value)),
+        }),
+        Value::Array(items) => items.iter().try_for_each(|item| match item {
+            Value::Object(members) => {
+                let line: Vec<String> =
+                    members.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+                writeln!(out, "{indent}- {}", line.join(" "))
+            }
+            item => writeln!(out, "{indent}- {}", text(item)),
+        }),
+        value => writeln!(out, "{indent}{}", text(value)),
+    }
+}
+
+/// A member by its name, the literal name before dots.
+fn cell(row: &Value, name: &str) -> String {
+    let found =
+        row.get(name).or_else(|| name.split('.').try_fold(row, |value, part| value.get(part)));
+    found.map(text).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => printable(text),
+        other => other.to_string(),
+    }
+}
+
+/// Without what a terminal would obey: cells hold what strangers wrote.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+}
+
+fn short(text: &str) -> String {
+    if text.chars().count() <= MAX_CELL {
+        return text.to_owned();
+    }
+    text.chars().take(MAX_CELL - 1).chain(['…']).collect()
+}
+
+/// Columns of a terminal: Han and full-width forms take two.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| if matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe6f}' | '\u{ff00}'..='\u{ff60}' | '\u{20000}'..='\u{3fffd}') { 2 } else { 1 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn printed(shape: &Shape, rows: &[Value]) -> String {
+        let mut out = Vec::new();
+        print(shape, rows, &mut out).expect("a Vec takes everything");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be() {
+        let shape = Shape { columns: &["a", "b.c"], bare: None };
+        let rows = [json!({"a": "血站", "b.c": 1}), json!({"a": "x\u{1b}[2J", "b": {"c": null}})];
+        assert_eq!(printed(&shape, &rows), "a      b.c\n血站   1\nx·[2J\n");
+    }
+
+    #[test]
+    fn without_columns_everything_is_shown() {
+        let row = json!({"a": 1, "b": {"c": ["x", {"d": 2}]}});
+        assert_eq!(printed(&Shape::default(), &[row]), "a: 1\nb:\n  c:\n    - x\n    - d=2\n");
+    }
+}

@@ -1,0 +1,215 @@
+//! Goldens of the decoders: every `tests/decode/<decoder>/*.log` is decoded line by line and compared
+//! with the `.json` beside it, one flat object per line of the log. `WRITE_GOLDEN=1` writes them anew.
+//!
+//! What a file is read as stands beside it in a `.toml`, where it differs from the defaults: `dataset`,
+//! `path`, `charset`, `zone`, `kind`, `source` and `created` (RFC 3339). The same events are replayed
+//! against real logs when CORPORA is there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use hengwei_collector::decode::{self, Context};
+use hengwei_collector::event::{Events, Sender, names};
+use hengwei_protocol::Kind;
+use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
+
+const CREATED: &str = "2026-03-01T00:00:00Z";
+
+/// How a file of examples is read.
+#[derive(serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Setting {
+    dataset: String,
+    path: String,
+    charset: String,
+    source: String,
+    zone: String,
+    kind: String,
+    created: String,
+}
+
+impl Default for Setting {
+    fn default() -> Setting {
+        Setting {
+            dataset: String::new(),
+            path: String::new(),
+            charset: String::new(),
+            source: "files".to_owned(),
+            zone: "+08:00".to_owned(),
+            kind: "log".to_owned(),
+            created: CREATED.to_owned(),
+        }
+    }
+}
+
+#[test]
+fn goldens() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
+    let write = std::env::var_os("WRITE_GOLDEN").is_some();
+    let logs = logs_below(&root);
+    assert!(logs.len() >= 10, "the walker finds too little below {}", root.display());
+    let mut wrong = Vec::new();
+    for log in logs {
+        let actual = render(&log);
+        let golden = log.with_extension("json");
+        if write {
+            fs::write(&golden, &actual).expect("the folder is writable");
+        } else if fs::read_to_string(&golden).unwrap_or_default() != actual {
+            wrong.push(format!("{}\n{}", log.display(), first_difference(&golden, &actual)));
+        }
+    }
+    assert!(wrong.is_empty(), "WRITE_GOLDEN=1 accepts these:\n{}", wrong.join("\n"));
+}
+
+fn first_difference(golden: &Path, actual: &str) -> String {
+    let expected = fs::read_to_string(golden).unwrap_or_default();
+    let mut lines = expected.lines().zip(actual.lines());
+    match lines.find(|(expected, actual)| expected != actual) {
+        Some((expected, actual)) => format!("  expected {expected}\n  is       {actual}"),
+        None => {
+            format!("  {} lines where {} are", expected.lines().count(), actual.lines().count())
+        }
+    }
+}
+
+fn logs_below(root: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(root).expect("there is a folder per decoder");
+    let mut logs: Vec<_> = folders
+        .flat_map(|folder| fs::read_dir(folder.expect("readable").path()).into_iter().flatten())
+        .map(|file| file.expect("readable").path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "log"))
+        .collect();
+    logs.sort();
+    logs
+}
+
+/// One event per line, an array that reads well in a diff: one field per line of text.
+fn render(log: &Path) -> String {
+    let setting: Setting = match fs::read_to_string(log.with_extension("toml")) {
+        Ok(text) => toml::from_str(&text).expect("a setting is TOML"),
+        Err(_) => Setting::default(),
+    };
+    let sender = sender(&setting.zone);
+    let lines = fs::read(log).expect("readable");
+    let events = decode(&lines, &setting, &sender);
+    let objects: Vec<_> = events.iter(&sender).map(|event| event.to_json()).collect();
+    let mut text = serde_json::to_string_pretty(&objects).expect("JSON is text");
+    text.push('\n');
+    text
+}
+
+fn sender(zone: &str) -> Sender {
+    Sender {
+        agent: "agent-1".into(),
+        host: "web01".into(),
+        site: "county".into(),
+        system: "emr".into(),
+        zone: zone.into(),
+    }
+}
+
+fn nanos(time: &str) -> i64 {
+    let time: jiff::Timestamp = time.parse().expect("RFC 3339");
+    i64::try_from(time.as_nanosecond()).expect("in this era")
+}
+
+fn decode(lines: &[u8], setting: &Setting, sender: &Sender) -> Events {
+    let created = nanos(&setting.created);
+    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
+    let records = (1..).zip(lines.split(|byte| *byte == b'\n')).map(|(number, line)| Record {
+        number,
+        created,
+        body: Some(Body::Original(Bytes::copy_from_slice(line))),
+        ..Record::default()
+    });
+    let origin = Origin {
+        source: setting.source.clone(),
+        path: setting.path.clone(),
+        dataset: setting.dataset.clone(),
+        charset: setting.charset.clone(),
+    };
+    let block = Block { origins: vec![origin], records: records.collect() };
+    let kind: Kind = setting.kind.parse().expect("a kind");
+    decode::block(&block, &Context { sender, ingested: created, kind })
+}
+
+/// The folder of real logs, or None with a line that says so.
+fn corpora() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora");
+    let root = std::env::var_os("CORPORA").map_or(default, PathBuf::from);
+    if root.join("logs").is_dir() {
+        return Some(root.join("logs"));
+    }
+    eprintln!("skipped: no corpora at {}; set CORPORA", root.display());
+    None
+}
+
+fn real(file: &Path, dataset: &str, sender: &Sender) -> (String, Events) {
+    let bytes = fs::read(file).expect("readable");
+    let setting = Setting { dataset: dataset.to_owned(), ..Setting::default() };
+    let events = decode(&bytes, &setting, sender);
+    (String::from_utf8_lossy(&bytes).into_owned(), events)
+}
+
+#[test]
+fn real_sshd_failures_are_counted_once_each() {
+    let Some(root) = corpora() else { return };
+    let sender = sender("");
+    let (text, events) = real(&root.join("OpenSSH/OpenSSH_2k.log"), "", &sender);
+
+    // What a person would count, by other means than the decoder's.
+    let line = regex::Regex::new(
+        r"sshd\[\d+\]: (?:message repeated (\d+) times: \[ )?Failed \S+ for .* from (\S+) port \d+ ssh2",
+    )
+    .expect("a pattern");
+    let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+    for found in line.captures_iter(&text) {
+        let times = found.get(1).map_or(1, |times| times.as_str().parse().expect("digits"));
+        *expected.entry(found[2].to_owned()).or_default() += times;
+    }
+
+    let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    let mut unread = Vec::new();
+    for event in events.iter(&sender) {
+        assert_eq!(event.event.dataset, "sshd", "{}", event.text());
+        if event.get(names::HENGWEI_DECODER).is_none() {
+            unread.push(event.text());
+        }
+        let failed = event.get_text(names::EVENT_ACTION) == Some("ssh_login")
+            && event.get_text(names::EVENT_OUTCOME) == Some("failure");
+        if failed {
+            let source = event.display(names::SOURCE_IP).expect("a failure has a source");
+            *counted.entry(source.into_owned()).or_default() += event.event.weight;
+        }
+    }
+    assert_eq!(counted, expected);
+    assert!(expected.values().sum::<u64>() > 519);
+    assert!(unread.is_empty(), "{unread:#?}");
+}
+
+#[test]
+fn real_apache_logs_are_read() {
+    let Some(root) = corpora() else { return };
+    let sender = sender("");
+    for (file, dataset, whole) in [
+        ("Apache/Apache_2k.log", "apache.error", 2_000),
+        ("apache_access_10k.log", "apache.access", 10_000),
+    ] {
+        let (_, events) = real(&root.join(file), "", &sender);
+        let read = events
+            .iter(&sender)
+            .filter(|event| {
+                event.event.dataset == dataset && event.get(names::HENGWEI_DECODER).is_some()
+            })
+            .count();
+        let strange: Vec<_> = events
+            .iter(&sender)
+            .filter(|event| event.event.dataset != dataset)
+            .map(|event| event.text())
+            .take(3)
+            .collect();
+        assert_eq!(read, whole, "{strange:#?}");
+    }
+}
