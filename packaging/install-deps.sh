@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Installs what building (`build`) or testing (`test`) needs and this machine lacks. Does nothing, and
+# asks for no rights, when nothing is missing.
+set -euo pipefail
+
+what=${1:-build}
+packages=()
+
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+command -v cargo >/dev/null || command -v curl >/dev/null || packages+=(curl)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+if [ "$what" = test ]; then
+    command -v prometheus >/dev/null || packages+=(prometheus)
+    command -v promtool >/dev/null || packages+=(prometheus)
+fi
+
+if [ ${#packages[@]} -gt 0 ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "missing: ${packages[*]}: install them with this system's package manager" >&2
+        exit 2
+    fi
+    as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "missing: ${packages[*]}: run as root: apt-get install ${packages[*]}" >&2; exit 2; }
+        as_root=(sudo)
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    "${as_root[@]}" apt-get update -q >&2
+    # Debian starts the services it installs; a test server must not start on a host that only tests.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+        "${as_root[@]}" chmod +x "$policy"
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+    fi
+    "${as_root[@]}" apt-get install -y -q --no-install-recommends "${packages[@]}" >&2
+fi
+
+if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+    echo 'installing Rust for this user with rustup' >&2
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt >&2
+fi
