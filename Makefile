@@ -1,0 +1,57 @@
+# Everything a newcomer types. `make demo` and `make test` install what is missing first.
+
+CARGO ?= cargo
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+.PHONY: help build release demo test check torture bench deps deps-test clean
+
+help:
+	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
+	@echo 'make test          all tests'
+	@echo 'make check         format, clippy, docs, licences'
+	@echo 'make torture       the long fault tests'
+	@echo 'make bench         measurements'
+	@echo 'make build         both binaries, for development'
+	@echo 'make release       both binaries, as shipped'
+
+deps:
+	@./packaging/install-deps.sh build
+
+deps-test: deps
+	@./packaging/install-deps.sh test
+
+build: deps
+	$(CARGO) build --locked --workspace --bins
+
+release: deps
+	$(CARGO) build --locked --release --workspace --bins
+
+demo: release
+	@target/release/hengwei-demo
+
+# nextest runs each test in a process of its own and is faster; cargo test does where it is missing.
+test: deps-test
+	$(CARGO) build --locked --workspace --bins
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+		$(CARGO) test --locked --workspace --no-fail-fast --lib --bins --tests; \
+	fi
+	target/debug/hengwei-collector rules test --rules rules/library
+
+check: deps
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	./packaging/check-licences.sh
+
+torture: deps-test release
+	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once -- --nocapture
+
+bench: release
+	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
+
+clean:
+	$(CARGO) clean
