@@ -156,6 +156,10 @@ impl Line {
                     self.write(Body::Ack(Ack { queues, heads })).await;
                 }
                 Some(Body::Hello(_)) => collector.hellos += 1,
+                Some(Body::Refusal(goodbye)) => {
+                    assert_eq!(goodbye.reason, "stopping");
+                    return;
+                }
                 Some(other) => panic!("{other:?}"),
                 None => return,
             }
