@@ -50,28 +50,28 @@ const NOTICES: usize = 4_096;
 /// `[sources.files]` as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// What to read: `[[sources.files.path]]`.
-    pub path: Vec<PathConfig>,
+    pub(crate) path: Vec<PathConfig>,
 }
 
 /// One `[[sources.files.path]]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct PathConfig {
+pub(crate) struct PathConfig {
     /// Absolute paths in which `*`, `?`, `[…]` and `**` may stand.
-    pub glob: Vec<String>,
+    pub(crate) glob: Vec<String>,
     /// Patterns of paths that are left out although `glob` matches.
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// The queue of its lines: `security` for authentication and audit logs.
-    pub kind: LogKind,
+    pub(crate) kind: LogKind,
     /// The dataset of its lines; empty lets the collector find out.
-    pub dataset: String,
+    pub(crate) dataset: String,
     /// What its bytes mean.
-    pub charset: Charset,
+    pub(crate) charset: Charset,
     /// Where a file is begun that is there when its pattern is first read; later ones are always
     /// read from their start.
-    pub from: From,
+    pub(crate) from: From,
 }
 
 impl Default for PathConfig {
@@ -90,7 +90,7 @@ impl Default for PathConfig {
 /// The two kinds a line can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LogKind {
+pub(crate) enum LogKind {
     /// Lines that programs wrote.
     Log,
     /// Authentication and audit.
@@ -99,7 +99,7 @@ pub enum LogKind {
 
 /// The charsets a log may be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub enum Charset {
+pub(crate) enum Charset {
     /// UTF-8, and so ASCII.
     #[serde(rename = "utf-8")]
     Utf8,
@@ -111,7 +111,7 @@ pub enum Charset {
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum From {
+pub(crate) enum From {
     /// With what is written from now on.
     End,
     /// With the first line.
@@ -197,7 +197,7 @@ impl Entry {
 
 /// The source.
 #[derive(Debug)]
-pub struct Files {
+pub(crate) struct Files {
     plan: Arc<Plan>,
 }
 

@@ -47,16 +47,16 @@ const NOTICES: usize = 4_096;
 /// `[sources.integrity]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Files and folders (with all below them), absolute, with `*`, `?`, `[…]` and `**`; `~/` is the
     /// home of every account.
-    pub paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
     /// What is left out: absolute patterns, or bare names that are left out wherever they are.
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Files beyond it are known by size and times only.
-    pub max_file_bytes: u64,
+    pub(crate) max_file_bytes: u64,
     /// How often every file is read again.
-    pub full_scan_secs: u64,
+    pub(crate) full_scan_secs: u64,
 }
 
 impl Default for Config {
@@ -93,7 +93,7 @@ impl Default for Config {
 
 /// The source.
 #[derive(Debug)]
-pub struct Integrity {
+pub(crate) struct Integrity {
     scope: Arc<Scope>,
     max_file_bytes: u64,
     full_scan: Duration,

@@ -42,15 +42,15 @@ const MAX_COMPLAINT: usize = 300;
 /// `[sources.journal]` as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where reading begins at the very first start: `end` (what comes from now on) or `start`.
-    pub from: From,
+    pub(crate) from: From,
 }
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum From {
+pub(crate) enum From {
     /// With what comes from now on.
     #[default]
     End,
@@ -60,7 +60,7 @@ pub enum From {
 
 /// The source.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     from: From,
     program: PathBuf,
 }

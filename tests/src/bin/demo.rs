@@ -105,9 +105,7 @@ fn inventory(collector: &Collector, agent: &Agent) -> anyhow::Result<()> {
     step("REAL: this host found, with what it has");
     let detail = wait("this host's inventory", PATIENCE, || {
         let rows = collector.rows(&["hosts", &agent.id]).unwrap_or_default();
-        let found = rows.into_iter().next().filter(|row| {
-            count(row, "asset.host").is_some()
-        });
+        let found = rows.into_iter().next().filter(|row| count(row, "asset.host").is_some());
         Ok(found)
     })?;
     let row = &detail["row"];

@@ -18,6 +18,9 @@
 //! its fingerprint, and there is always a gap, because nobody can say what was written between the
 //! copy and the truncation.
 
+mod catch_up;
+mod log;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -25,16 +28,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hengwei_protocol::gap::Cause;
 use hengwei_protocol::wire::Origin;
 use hengwei_protocol::wire::record::Body;
 use hengwei_protocol::{Kind, limits};
 
 use super::Plan;
 use super::place::{self, FileId, Place, Unfit, fingerprint};
-use super::rotation::{self, Generations};
+use super::rotation;
 use super::tail::{Outcome, Tail};
-use crate::sources::{Chunk, NewRecord};
+use crate::sources::Chunk;
+use catch_up::{Life, Search, truncation};
+use log::Log;
 
 /// Logs read at once; more are reported and left out.
 const MAX_LOGS: usize = 16_384;
@@ -44,10 +48,6 @@ const MAX_OPEN: usize = 256;
 const MAX_LINGERING: usize = 8;
 /// How often places of files that no longer exist are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How far the kernel's coarse clock, which stamps files, may lag behind the one read here.
-const CLOCK_SLACK_NANOS: i64 = 20_000_000;
-/// How much of two files is compared to tell a copy from an earlier life.
-const BEGINNING: usize = 1 << 10;
 /// Folders watched.
 const MAX_FOLDERS: usize = 4_096;
 
@@ -63,19 +63,6 @@ impl Now {
     pub(super) fn read() -> Now {
         Now { wall: super::unix_nanos(), steady: Instant::now() }
     }
-}
-
-/// A path and the files that have or had its name.
-struct Log {
-    entry: usize,
-    kind: Kind,
-    origin: Arc<Origin>,
-    /// The path as text below the root, as it stands in places.
-    name: String,
-    /// Oldest first; the last has the name when `attached`.
-    queue: VecDeque<Tail>,
-    attached: bool,
-    lingering: VecDeque<(Tail, Instant)>,
 }
 
 /// The whole of the source but for waiting and sending.
@@ -97,6 +84,8 @@ pub(super) struct Engine {
     open: usize,
     started: bool,
     swept: Option<Instant>,
+    /// Finished files that the last sweep did not meet.
+    missing: HashSet<FileId>,
 }
 
 impl Engine {
@@ -123,6 +112,7 @@ impl Engine {
             open: 0,
             started: false,
             swept: None,
+            missing: HashSet::new(),
         };
         for (key, value) in positions {
             if let Some(pattern) = place::marked(&key) {
@@ -335,105 +325,6 @@ impl Engine {
         self.emit(chunk, id);
     }
 
-    /// Generations of a log that are still to be read, oldest first.
-    fn missed(&mut self, search: Search<'_>, generations: Generations, now: Now) -> Missed {
-        let held = self.held(search.path);
-        let pending: Vec<(FileId, Place)> = self
-            .places
-            .iter()
-            .filter(|(id, place)| place.path == search.name && !place.done && !held.contains(id))
-            .filter(|(id, _)| Some(**id) != search.current)
-            .map(|(id, place)| (*id, place.clone()))
-            .collect();
-        let since = self.since(search.name);
-        let mut missed = Missed::default();
-        let mut anchored = search.anchored;
-        // Newest first, each with the time it was last written to unless it is known to be missing.
-        let mut tails: Vec<(Option<i64>, Tail)> = Vec::new();
-        for generation in generations.files {
-            let id = generation.id;
-            if Some(id) == search.current {
-                continue;
-            }
-            let fits = |place: &Place| place.fits(&generation.file).unwrap_or(false);
-            let known = self.places.get(&id).filter(|place| fits(place)).cloned();
-            if held.contains(&id) {
-                anchored = true;
-            } else if let Some(place) = known {
-                anchored = true;
-                if !place.done || generation.size > place.offset {
-                    let place = Place { done: false, ..place };
-                    tails.push((None, Tail::new(id, generation.file, place)));
-                }
-            } else if !anchored {
-                let lost = search.copy_of.into_iter().chain(pending.iter().map(|(_, p)| p));
-                let original = lost.filter(|place| place.offset > 0).find(|place| fits(place));
-                if let Some(original) = original {
-                    anchored = true;
-                    missed.recovered = true;
-                    missed.copied.push(original.clone());
-                    let place = Place { since: now.wall, ..original.clone() };
-                    tails.push((None, Tail::new(id, generation.file, place)));
-                } else {
-                    let place = empty_place(search.name.to_owned(), now);
-                    let tail = Tail::new(id, generation.file, place);
-                    tails.push((Some(generation.modified), tail));
-                }
-            }
-        }
-        let newer = |modified: i64| modified >= since.saturating_sub(CLOCK_SLACK_NANOS);
-        missed.tails = tails
-            .into_iter()
-            .rev()
-            .filter(|(modified, _)| anchored || modified.is_none_or(newer))
-            .map(|(_, tail)| tail)
-            .collect();
-        self.lost(search.path, &pending, &missed, generations.compressed, now);
-        missed
-    }
-
-    /// The files of a log that are open, under whatever name they have now.
-    fn held(&self, path: &Path) -> HashSet<FileId> {
-        let Some(log) = self.logs.get(path) else { return HashSet::new() };
-        let lingering = log.lingering.iter().map(|(tail, _)| tail.id);
-        let open = log.queue.iter().filter(|tail| tail.file.is_some()).map(|tail| tail.id);
-        open.chain(lingering).collect()
-    }
-
-    /// Records places whose file is nowhere any more as gaps, and forgets them.
-    fn lost(
-        &mut self,
-        path: &Path,
-        pending: &[(FileId, Place)],
-        missed: &Missed,
-        compressed: usize,
-        now: Now,
-    ) {
-        let Some(index) = self.entry_of(path) else { return };
-        for (id, place) in pending {
-            // One that another pattern matches now is read on under that name.
-            if missed.tails.iter().any(|tail| tail.id == *id) || self.met.contains(id) {
-                continue;
-            }
-            let records = if missed.copied.contains(place) {
-                Vec::new()
-            } else {
-                let unread = place.unread();
-                let hint =
-                    if compressed > 0 { "; compressed generations can't be read" } else { "" };
-                let detail = format!(
-                    "{} was rotated away while it was not read: lost from byte {} on{hint}",
-                    place.path, place.offset
-                );
-                vec![gap(now, unread, detail)]
-            };
-            let log = self.log(path, index);
-            let chunk = log.forget(records, *id);
-            self.places.remove(id);
-            self.outbox.push_back(chunk);
-        }
-    }
-
     fn entry_of(&self, path: &Path) -> Option<usize> {
         self.logs.get(path).map(|log| log.entry).or_else(|| {
             let name = self.name(path);
@@ -468,8 +359,11 @@ impl Engine {
                 let place = tail.place.clone();
                 let chunk = log.chunk(records, id, &place);
                 let name = log.name.clone();
-                if begins && log.is_alone() && self.is_second_life(path, before, now) {
-                    return true;
+                if begins
+                    && log.is_alone()
+                    && let Some(turn) = self.second_life(path, &before, now)
+                {
+                    return turn;
                 }
                 if begins {
                     self.report(name, utf_16(&chunk).then(|| UTF_16.to_owned()));
@@ -479,6 +373,14 @@ impl Engine {
             }
             Ok(Outcome::More) => true,
             Ok(Outcome::End) => {
+                if begins
+                    && log.is_alone()
+                    && log.queue[0].is_news()
+                    && let Some(turn) = self.second_life(path, &before, now)
+                {
+                    return turn;
+                }
+                let Some(log) = self.logs.get_mut(path) else { return false };
                 let more = log.queue.len() > 1 || !log.attached;
                 if more && let Some(tail) = log.queue.pop_front() {
                     log.lingering.push_back((tail, now.steady));
@@ -495,75 +397,26 @@ impl Engine {
         }
     }
 
-    /// The file at the front of a queue was truncated.
-    fn restart(&mut self, path: &Path, now: Now) -> bool {
-        let Some(log) = self.logs.get_mut(path) else { return false };
-        if !log.is_alone() {
-            // An earlier generation that was overwritten: nothing of it is left to go on with.
-            let Some(tail) = log.queue.pop_front() else { return false };
-            self.give_up(path, &tail, now);
-            return true;
+    /// Whether what was just read of a file nothing was read of before must wait: Some(whether the log
+    /// should have another turn).
+    fn second_life(&mut self, path: &Path, before: &Place, now: Now) -> Option<bool> {
+        match self.life(path, before, now) {
+            Life::First => None,
+            Life::Second => Some(true),
+            Life::Unclear => {
+                self.put_back(path, before.clone());
+                Some(false)
+            }
         }
-        let Some((id, lost)) = log.queue.front().map(|tail| (tail.id, tail.place.clone())) else {
-            return false;
-        };
-        let name = log.name.clone();
-        let Ok(Some(generations)) = rotation::generations(path, Some(id)) else { return false };
-        let current = Some(id);
-        let copy_of = Some(&lost);
-        let search = Search { path, name: &name, current, copy_of, anchored: false };
-        let mut missed = self.missed(search, generations, now);
-        let Some(log) = self.logs.get_mut(path) else { return false };
-        if let Some(mut tail) = log.queue.pop_front()
+    }
+
+    /// Undoes a read.
+    fn put_back(&mut self, path: &Path, before: Place) {
+        if let Some(tail) = self.logs.get_mut(path).and_then(|log| log.queue.front_mut())
             && let Some(file) = tail.file.take()
         {
-            let mut tail = Tail::new(id, file, empty_place(name, now));
-            tail.opening = Some(truncation(&lost, missed.recovered, now));
-            missed.tails.push_back(tail);
+            *tail = Tail::new(tail.id, file, before);
         }
-        log.queue = missed.tails;
-        true
-    }
-
-    /// Whether a file of which nothing was read yet had been filled, copied and truncated before. Only
-    /// the copy tells: an unknown generation that does not begin as the file does now. Then what was
-    /// just read is put back, behind the copy.
-    fn is_second_life(&mut self, path: &Path, before: Place, now: Now) -> bool {
-        let Some(tail) = self.logs.get(path).and_then(|log| log.queue.front()) else {
-            return false;
-        };
-        let (id, name) = (tail.id, before.path.clone());
-        let Some(first) = tail.file.as_ref().and_then(beginning) else { return false };
-        let Ok(Some(mut generations)) = rotation::generations(path, Some(id)) else { return false };
-        generations.files.retain(|generation| {
-            let other = beginning(&generation.file).unwrap_or_default();
-            let length = first.len().min(other.len());
-            self.places.contains_key(&generation.id) || first[..length] != other[..length]
-        });
-        let search =
-            Search { path, name: &name, current: Some(id), copy_of: None, anchored: false };
-        let mut missed = self.missed(search, generations, now);
-        let Some(log) = self.logs.get_mut(path).filter(|_| !missed.tails.is_empty()) else {
-            return false;
-        };
-        if let Some(file) = log.queue.pop_front().and_then(|tail| tail.file) {
-            let mut tail = Tail::new(id, file, empty_place(name, now));
-            tail.opening = Some(truncation(&before, true, now));
-            missed.tails.push_back(tail);
-        }
-        log.queue = missed.tails;
-        true
-    }
-
-    /// Drops an earlier generation that can't be read on: a gap when bytes of it are missing.
-    fn give_up(&mut self, path: &Path, tail: &Tail, now: Now) {
-        let Some(log) = self.logs.get(path) else { return };
-        let unread = tail.place.unread();
-        let detail = format!("an earlier generation of {} was overwritten", log.name);
-        let records = if unread > 0 { vec![gap(now, unread, detail)] } else { Vec::new() };
-        let chunk = log.forget(records, tail.id);
-        self.places.remove(&tail.id);
-        self.outbox.push_back(chunk);
     }
 
     /// Late writes to files that lost their name, and the end of those that have none.
@@ -658,46 +511,10 @@ impl Engine {
         }
     }
 
-    /// A closed file whose path is gone and has not been taken over.
-    fn vanished(&mut self, path: &Path, now: Now) {
-        let Ok(Some(generations)) = rotation::generations(path, None) else { return };
-        let name = self.name(path);
-        self.release_closed(path);
-        let search = Search { path, name: &name, current: None, copy_of: None, anchored: false };
-        let missed = self.missed(search, generations, now);
-        if let Some(log) = self.logs.get_mut(path) {
-            log.attached = false;
-            log.queue.extend(missed.tails);
-        }
-    }
-
     /// Leaves closed files of a log to their stored places.
     fn release_closed(&mut self, path: &Path) {
         if let Some(log) = self.logs.get_mut(path) {
             log.queue.retain(|tail| tail.file.is_some());
-        }
-    }
-
-    /// At start: logs that were read before and whose path is gone, but not all of their files.
-    fn resume_vanished(&mut self, found: &BTreeMap<PathBuf, usize>, now: Now) {
-        let gone: BTreeSet<PathBuf> = self
-            .places
-            .values()
-            .filter(|place| !place.done)
-            .map(|place| self.path(&place.path))
-            .filter(|path| !found.contains_key(path) && !self.logs.contains_key(path))
-            .collect();
-        for path in gone {
-            let Some(entry) = self.entry_of(&path) else { continue };
-            let Ok(Some(generations)) = rotation::generations(&path, None) else { continue };
-            let name = self.name(&path);
-            self.log(&path, entry);
-            let search =
-                Search { path: &path, name: &name, current: None, copy_of: None, anchored: false };
-            let missed = self.missed(search, generations, now);
-            if let Some(log) = self.logs.get_mut(&path) {
-                log.queue.extend(missed.tails);
-            }
         }
     }
 
@@ -708,13 +525,6 @@ impl Engine {
             .filter(|pattern| pattern.matches(name))
             .filter_map(|pattern| self.marks.get(pattern.text()));
         marks.min().copied().unwrap_or(i64::MAX)
-    }
-
-    /// When this log was last taken up: a generation written to since then is newer. For a log never
-    /// seen, when its pattern was first read.
-    fn since(&self, name: &str) -> i64 {
-        let places = self.places.values().filter(|place| place.path == name);
-        places.map(|place| place.since).max().unwrap_or_else(|| self.first_read(name))
     }
 
     /// Notes patterns read for the first time, behind the places of all that matched: in the same
@@ -762,7 +572,10 @@ impl Engine {
             .filter(|(id, place)| gone(id, place))
             .map(|(id, place)| (*id, place.path.clone()))
             .collect();
-        for (id, name) in gone {
+        // Listing a folder while a file in it is renamed can miss the file: gone is what is missed twice.
+        let missed = gone.iter().map(|(id, _)| *id).collect();
+        let missed_before = std::mem::replace(&mut self.missing, missed);
+        for (id, name) in gone.into_iter().filter(|(id, _)| missed_before.contains(id)) {
             self.places.remove(&id);
             let entry = self.entry_of(&self.path(&name));
             let kind = entry.map_or(Kind::Log, |entry| self.plan.entries[entry].kind);
@@ -833,48 +646,6 @@ impl Engine {
     }
 }
 
-impl Log {
-    fn chunk(&self, records: Vec<NewRecord>, id: FileId, place: &Place) -> Chunk {
-        let position = Some((id.key(), place.encode()));
-        Chunk { kind: self.kind, origin: Arc::clone(&self.origin), records, position }
-    }
-
-    fn forget(&self, records: Vec<NewRecord>, id: FileId) -> Chunk {
-        let position = Some((id.key(), Bytes::new()));
-        Chunk { kind: self.kind, origin: Arc::clone(&self.origin), records, position }
-    }
-
-    /// Goes on with a file that already belongs to the log and has its name, perhaps again.
-    fn resume(&mut self, id: FileId) -> bool {
-        if let Some(at) = self.lingering.iter().position(|(tail, _)| tail.id == id)
-            && let Some((tail, _)) = self.lingering.remove(at)
-        {
-            self.queue.push_back(tail);
-        }
-        let last = self.queue.back().is_some_and(|tail| tail.id == id);
-        if last {
-            self.attached = true;
-            let open = self.queue.iter_mut().filter(|tail| tail.file.is_some());
-            open.for_each(Tail::look_again);
-        }
-        last || self.queue.iter().any(|tail| tail.id == id)
-    }
-
-    /// Whether the file that has the name is the only one to be read.
-    fn is_alone(&self) -> bool {
-        self.attached && self.queue.len() == 1
-    }
-
-    fn open_files(&self) -> usize {
-        self.queue.iter().filter(|tail| tail.file.is_some()).count() + self.lingering.len()
-    }
-
-    fn ids(&self) -> Vec<FileId> {
-        let lingering = self.lingering.iter().map(|(tail, _)| tail.id);
-        self.queue.iter().map(|tail| tail.id).chain(lingering).collect()
-    }
-}
-
 /// The regular file a path leads to.
 fn look(path: &Path) -> Result<FileId, Unfit> {
     let metadata = std::fs::metadata(path)?;
@@ -882,41 +653,9 @@ fn look(path: &Path) -> Result<FileId, Unfit> {
     Ok(FileId::of(&metadata))
 }
 
-/// What is looked for among earlier generations.
-struct Search<'a> {
-    path: &'a Path,
-    name: &'a str,
-    /// The file that has the name now.
-    current: Option<FileId>,
-    /// What was read of that file before it was truncated.
-    copy_of: Option<&'a Place>,
-    /// The file that has the name was read before, so that older ones unknown are none of ours.
-    anchored: bool,
-}
-
-/// What a search among earlier generations came to.
-#[derive(Default)]
-struct Missed {
-    tails: VecDeque<Tail>,
-    /// Whether one of them is a copy of the file that was truncated.
-    recovered: bool,
-    /// The places that were found again in copies.
-    copied: Vec<Place>,
-}
-
 fn empty_place(path: String, now: Now) -> Place {
     let digest = hengwei_protocol::identity::hex(&hengwei_protocol::identity::sha256(b""));
     Place { path, offset: 0, digest, size: 0, since: now.wall, done: false }
-}
-
-/// The gap in front of a file that begins anew.
-fn truncation(lost: &Place, recovered: bool, now: Now) -> NewRecord {
-    let (bytes, what) = if recovered {
-        (0, "a copy held the rest; what was written between copy and truncation is unknown")
-    } else {
-        (lost.unread(), "what was written since the last read is unknown")
-    };
-    gap(now, bytes, format!("{} was truncated: {what}", lost.path))
 }
 
 fn only_position(kind: Kind, key: String, value: Bytes) -> Chunk {
@@ -931,19 +670,6 @@ const UTF_16: &str =
 fn utf_16(chunk: &Chunk) -> bool {
     let first = chunk.records.first().and_then(|record| record.body.as_ref());
     matches!(first, Some(Body::Original(bytes)) if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff"))
-}
-
-fn gap(now: Now, bytes: u64, detail: String) -> NewRecord {
-    NewRecord::gap(now.wall, Cause::RotatedAway, 0, bytes, detail)
-}
-
-/// The first bytes of a file, enough to tell it from another.
-fn beginning(file: &std::fs::File) -> Option<Vec<u8>> {
-    use std::os::unix::fs::FileExt;
-    let mut bytes = vec![0; BEGINNING];
-    let length = file.read_at(&mut bytes, 0).ok()?;
-    bytes.truncate(length);
-    Some(bytes)
 }
 
 /// The start of the line in progress at a file's end, with its fingerprint: a line half written when

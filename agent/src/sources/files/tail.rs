@@ -34,6 +34,8 @@ pub(super) struct Tail {
     long: Option<Long>,
     /// Length and time of change when the end was last reached: nothing new while both stand.
     seen: Option<(u64, i64, i64)>,
+    /// The same when it was last asked whether there is news.
+    told: Option<(u64, i64, i64)>,
 }
 
 /// What reading came to.
@@ -50,7 +52,7 @@ pub(super) enum Outcome {
 
 impl Tail {
     pub(super) fn new(id: FileId, file: File, place: Place) -> Tail {
-        Tail { id, file: Some(file), place, opening: None, long: None, seen: None }
+        Tail { id, file: Some(file), place, opening: None, long: None, seen: None, told: None }
     }
 
     /// Reads the next slice. An error leaves everything as it was.
@@ -119,6 +121,11 @@ impl Tail {
             FileId::of(&metadata) == self.id && self.seen == Some(state(&metadata))
         };
         self.file.is_none() && std::fs::metadata(path).is_ok_and(unchanged)
+    }
+
+    /// Whether the file changed in any way since this was last asked.
+    pub(super) fn is_news(&mut self) -> bool {
+        std::mem::replace(&mut self.told, self.seen) != self.seen
     }
 
     /// Looks at the file anew although it seems unchanged.

@@ -4,7 +4,6 @@
 //! A value that is not UTF-8 (a daemon that logs in GBK) is kept without loss: each byte that belongs
 //! to no character is written `\xHH` and each backslash doubled, and `hengwei.journal.escaped` says so.
 
-use bytes::Bytes;
 use hengwei_protocol::Kind;
 use hengwei_protocol::gap::Cause;
 use hengwei_protocol::identity::hex;
@@ -119,7 +118,6 @@ pub(super) fn records(entry: &Entry, created: i64) -> Vec<NewRecord> {
     }
     let mut record = NewRecord::fields(created, fields.list);
     record.time = time(entry);
-    record.sha256 = Bytes::new();
     [record].into_iter().chain(gap).collect()
 }
 
