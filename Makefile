@@ -5,13 +5,14 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check torture bench deps deps-test clean
+.PHONY: help build release demo test check torture boot-test bench deps deps-test clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
 	@echo 'make test          all tests'
 	@echo 'make check         format, clippy, docs, licences'
 	@echo 'make torture       the long fault tests'
+	@echo 'make boot-test     both services under a real systemd (root)'
 	@echo 'make bench         measurements'
 	@echo 'make build         both binaries, for development'
 	@echo 'make release       both binaries, as shipped'
@@ -49,6 +50,10 @@ check: deps
 
 torture: deps-test release
 	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once -- --nocapture
+
+# Both services under a real systemd; as root.
+boot-test: build
+	./tests/boot.sh
 
 bench: release
 	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1

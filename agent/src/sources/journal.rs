@@ -179,7 +179,9 @@ impl Journal {
             }
         }
         let mut command = self.command(root);
-        command.args(["--follow", "--no-tail"]);
+        // Following alone shows the current boot only, and what came after the cursor before a
+        // reboot would be lost; merging lifts that.
+        command.args(["--follow", "--merge", "--no-tail"]);
         if let Some(cursor) = cursor.filter(|cursor| !cursor.is_empty()) {
             command.arg(format!("--cursor={cursor}"));
         }
