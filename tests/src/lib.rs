@@ -458,6 +458,22 @@ pub fn signal(pid: u32, signal: rustix::process::Signal) -> anyhow::Result<()> {
     Ok(rustix::process::kill_process(pid, signal)?)
 }
 
+/// Ends every process whose command line names something below `folder`: ours, since nobody else knows
+/// a temporary folder's name.
+pub fn end_processes_below(folder: &Path) {
+    let ours = |entry: &fs::DirEntry| {
+        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = fs::read(entry.path().join("cmdline")).ok()?;
+        String::from_utf8_lossy(&line).contains(folder.to_str()?).then_some(pid)
+    };
+    for pid in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| ours(&entry)) {
+        if pid != std::process::id() {
+            // It may have ended by itself.
+            drop(signal(pid, rustix::process::Signal::KILL));
+        }
+    }
+}
+
 /// Resident memory of a process in bytes.
 pub fn resident(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

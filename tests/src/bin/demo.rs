@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +46,7 @@ fn demo(seconds: Option<Duration>) -> anyhow::Result<()> {
     title("Hengwei 衡卫: security control for a regional health network");
     let begun = Instant::now();
     let site = Site::new()?;
+    clean_up_when_interrupted(site.path().to_owned())?;
     let auth = site.path().join("logs/auth.log");
     let app = site.path().join("logs/app.log");
     for log in [&auth, &app] {
@@ -75,6 +76,30 @@ fn demo(seconds: Option<Duration>) -> anyhow::Result<()> {
     say(&format!("sign in with this one-time link: {}", link.trim()));
     say("(its certificate is from the throwaway CA: the browser will say so)");
     feed(&collector, seconds.map(|seconds| ready + seconds))
+}
+
+/// Ctrl-C ends the demo wherever it is: its processes end, its folder goes.
+fn clean_up_when_interrupted(folder: PathBuf) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        println!("\nthe demo ends here");
+        hengwei_tests::end_processes_below(&folder);
+        // It may be gone already, when the demo came to its end at this moment.
+        drop(fs::remove_dir_all(&folder));
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 /// This host's own sources, and the two demo logs.
