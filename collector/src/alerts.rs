@@ -29,6 +29,16 @@ const MAX_RELATED: usize = 32;
 const MAX_CHANGES: usize = 200;
 /// The longest reason an officer may give.
 const MAX_REASON: usize = 4096;
+/// Bytes of an entity's value; a longer one is cut and told apart by its digest.
+pub const MAX_ENTITY: usize = 1024;
+/// Alerts that one rule may begin an hour over what one agent sends, while the book is limited: what
+/// comes beyond joins one alert of the rule. An officer reads no more of them, and who can make up
+/// addresses or names must not be able to fill the disk with alerts.
+const MAX_BEGUN: u32 = 1_000;
+/// What an hour is, nanoseconds.
+const HOUR_NANOS: i64 = 3_600_000_000_000;
+/// The entity's value of the alert that those beyond [`MAX_BEGUN`] join.
+pub const MANY: &str = "*";
 
 /// An alert, as stored, as in the feed, as `replay` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -167,6 +177,23 @@ impl Key {
     }
 }
 
+impl Entity {
+    /// An entity whose value strangers may have written: bounded.
+    pub fn new(kind: String, mut value: String) -> Entity {
+        if value.len() > MAX_ENTITY {
+            let digest = identity::hex(&identity::sha256(value.as_bytes())[..8]);
+            let mut end = MAX_ENTITY - digest.len() - '…'.len_utf8();
+            while !value.is_char_boundary(end) {
+                end -= 1;
+            }
+            value.truncate(end);
+            value.push('…');
+            value.push_str(&digest);
+        }
+        Entity { kind, value }
+    }
+}
+
 /// Something a rule found.
 #[derive(Debug, Clone)]
 pub struct Finding {
@@ -236,6 +263,16 @@ pub struct Book {
     pages: HashMap<Key, Page>,
     order: Vec<Key>,
     issued: u64,
+    /// Pages that changed since they were drained.
+    changed: usize,
+    /// Alerts begun in the current hour by rule and agent, when that is limited.
+    begun: Option<Begun>,
+}
+
+#[derive(Debug, Default)]
+struct Begun {
+    hour: i64,
+    counts: HashMap<(String, String), u32>,
 }
 
 #[derive(Debug)]
@@ -250,18 +287,58 @@ struct Page {
 impl Book {
     /// Takes a finding in. `now` is Unix nanoseconds. Returns whether it began an alert.
     pub fn take(&mut self, past: &dyn Past, finding: Finding, now: i64) -> bool {
-        if let Some(page) = self.page(past, &finding.key)
-            && joins(&page.alert, now)
-        {
-            join(&mut page.alert, &finding);
-            page.touched = true;
+        if self.join(past, &finding, now) {
             return false;
+        }
+        let mut finding = finding;
+        if self.begins_too_many(&finding, now) {
+            finding.key.entity.value = MANY.to_owned();
+            if self.join(past, &finding, now) {
+                return false;
+            }
         }
         self.issued += 1;
         let created = finding.created;
         let alert = begin(&finding, format!("{:016x}{:04x}", now, self.issued & 0xffff), now);
+        self.changed += 1;
         self.insert(finding.key, Page { alert, touched: true, raised: Some(created) });
         true
+    }
+
+    /// Joins a finding to the open alert of its key; whether there is one.
+    fn join(&mut self, past: &dyn Past, finding: &Finding, now: i64) -> bool {
+        let Some(page) = self.page(past, &finding.key).filter(|page| joins(&page.alert, now))
+        else {
+            return false;
+        };
+        join(&mut page.alert, finding);
+        let first = !std::mem::replace(&mut page.touched, true);
+        self.changed += usize::from(first);
+        true
+    }
+
+    /// Whether a rule has begun all alerts it may, this hour, over what an agent sends. Counts.
+    fn begins_too_many(&mut self, finding: &Finding, now: i64) -> bool {
+        let Some(begun) = &mut self.begun else { return false };
+        let hour = now.div_euclid(HOUR_NANOS);
+        if begun.hour != hour {
+            *begun = Begun { hour, counts: HashMap::new() };
+        }
+        let key = (finding.key.rule.clone(), finding.place.agent.clone());
+        let count = begun.counts.entry(key).or_default();
+        let most = *count >= MAX_BEGUN;
+        *count = count.saturating_add(1);
+        most
+    }
+
+    /// Limits from now on how many alerts a rule may begin over what one agent sends.
+    pub fn limit(&mut self) {
+        self.begun.get_or_insert_default();
+    }
+
+    /// Alerts that changed since they were drained.
+    pub fn changed(&self) -> usize {
+        self.changed
     }
 
     /// Adds events to an open alert without beginning one: whether there was one.
@@ -280,14 +357,15 @@ impl Book {
         widen(&mut page.alert, last, last);
         page.alert.count = page.alert.count.saturating_add(weight);
         keep(&mut page.alert.evidence, std::iter::once(evidence));
-        page.touched = true;
+        let first = !std::mem::replace(&mut page.touched, true);
+        self.changed += usize::from(first);
         true
     }
 
     /// The alerts that changed since the last call, in the order they began; for each that began since
     /// then, when the event that raised it was read at its host.
     pub fn drain(&mut self) -> Vec<(Key, Alert, Option<i64>)> {
-        let mut changed = Vec::new();
+        let mut changed = Vec::with_capacity(std::mem::take(&mut self.changed));
         for key in &self.order {
             if let Some(page) = self.pages.get_mut(key).filter(|page| page.touched) {
                 page.touched = false;
@@ -301,6 +379,7 @@ impl Book {
     pub fn clear(&mut self) {
         self.pages.clear();
         self.order.clear();
+        self.changed = 0;
     }
 
     /// Every alert it knows, in the order they began.
@@ -505,6 +584,40 @@ mod tests {
             (time::parse(&alerts[0].first_seen), time::parse(&alerts[0].last_seen)),
             (Some(6), Some(12))
         );
+    }
+
+    #[test]
+    fn made_up_entities_begin_so_many_alerts_and_then_one() {
+        let mut book = Book::default();
+        book.limit();
+        let flood = |book: &mut Book, from: u32, now: i64| {
+            let mut begun = 0;
+            for n in from..from + MAX_BEGUN + 10 {
+                begun += u32::from(book.take(&NoPast, finding("r", &n.to_string(), 10), now));
+            }
+            begun
+        };
+        assert_eq!(flood(&mut book, 0, 100), MAX_BEGUN + 1);
+        assert_eq!(book.changed(), book.drain().len());
+        assert_eq!(book.changed(), 0);
+        let many = book.all().last().expect("the last to begin");
+        assert_eq!((many.entity.value.as_str(), many.count), (MANY, 5 + 9));
+        // Another agent is not held back by it, and the next hour begins anew.
+        let mut other = finding("r", "other", 10);
+        other.place.agent = "b".into();
+        assert!(book.take(&NoPast, other, 100));
+        assert_eq!(flood(&mut book, 1 << 20, 100 + HOUR_NANOS), MAX_BEGUN);
+    }
+
+    #[test]
+    fn a_long_entity_is_cut_and_stays_itself() {
+        let value = |end: &str| {
+            Entity::new("user.name".into(), format!("{}{end}", "衡".repeat(MAX_ENTITY))).value
+        };
+        assert!(value("a").len() <= MAX_ENTITY);
+        assert_eq!(value("a"), value("a"));
+        assert_ne!(value("a"), value("b"));
+        assert_eq!(Entity::new("k".into(), "x".repeat(MAX_ENTITY)).value.len(), MAX_ENTITY);
     }
 
     #[test]

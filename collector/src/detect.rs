@@ -331,9 +331,10 @@ fn single(rule: &Rule, profile: &Profile, batch: &Batch<'_>, event: EventRef<'_>
 /// What an alert is about: the rule's `hengwei.entity`, else what its correlation groups by, else the
 /// host and the user.
 fn entity(rule: &Rule, group: &Group, batch: &Batch<'_>, event: EventRef<'_>) -> Entity {
-    let join = |pairs: Vec<(String, String)>| Entity {
-        kind: pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join("+"),
-        value: pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("+"),
+    let join = |pairs: Vec<(String, String)>| {
+        let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
+        let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
+        Entity::new(names.join("+"), values.join("+"))
     };
     if !rule.attributes.entity.is_empty() {
         let value = |name: &String| {
