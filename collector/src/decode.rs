@@ -587,7 +587,7 @@ fn repeated(message: &str) -> (&str, u64) {
     inner().unwrap_or((message, 1))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

@@ -8,10 +8,15 @@
 //! acknowledgement, the feed and the metrics learn of it.
 //!
 //! A transaction (an operator's action, an enrolment) runs alone between commits and sees the state
-//! as of the last one. Detection's memory advances as a commit is made up; since a commit that can't
-//! be written is tried again until it can, or the process ends, memory and history never part.
+//! as of the last one. Detection's memory advances as a commit is made up. When that commit is not
+//! written after all (the disk is full, history refuses the draft, judging panicked) its batches are
+//! refused and memory is taken up from history again, as at a start, so that the two never part;
+//! agents keep what was refused. After a refusal batches are committed one by one for a while, so
+//! that an agent whose batches can't be judged stands in nobody's way but its own. Only when nobody
+//! knows what is on disk does the process end.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +28,7 @@ use hengwei_rules::Level;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alerts;
+use crate::decode;
 use crate::detect::{Batch, Detector, Matches, Rules};
 use crate::event::{Events, Sender, names};
 use crate::history::{self, Draft, Entry, History, Put, Received, Writer, tree};
@@ -32,10 +38,15 @@ use crate::time;
 
 /// Batches that wait for the judge, over all agents.
 const QUEUE: usize = 256;
-/// Unpacked bytes of one commit, past which the rest waits for the next.
+/// Bytes of one commit, unpacked batches and what was found in them, past which the rest waits for
+/// the next.
 const MAX_COMMIT: u64 = 64 << 20;
-/// How long a commit that found no space waits before it is tried again.
+/// What an alert that changed adds to a commit: itself and its entry in the feed, at their usual size.
+const ALERT_BYTES: u64 = 8 << 10;
+/// How long no batches are taken after a commit found no space.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long batches are committed one by one after one could not be.
+const ALONE: Duration = Duration::from_secs(60);
 /// Entries the feed keeps; a reader that was away longer begins with the list of alerts.
 const FEED_KEPT: u64 = 100_000;
 /// How often correlation memory is freed and the book of alerts forgotten.
@@ -122,7 +133,7 @@ type Transaction = Box<dyn FnOnce(&History, i64) -> Option<Open> + Send>;
 /// A transaction that decided, and how to answer once that is on disk.
 struct Open {
     decision: Decision,
-    answer: Box<dyn FnOnce() + Send>,
+    answer: Box<dyn FnOnce(Result<(), Error>) + Send>,
 }
 
 enum Work {
@@ -136,28 +147,26 @@ enum Work {
 /// returns. It ends the process when a sync failed, since nobody then knows what is on disk.
 pub fn start(bench: Bench) -> (Desk, thread::JoinHandle<()>) {
     let (work, queue) = mpsc::channel(QUEUE);
-    let mut next_feed = 1;
-    bench.history.scan_back(tree::FEED, &[], &mut |key, _| {
-        next_feed = key.try_into().map_or(next_feed, |key| u64::from_be_bytes(key) + 1);
-        false
-    });
-    let (publish, newest) = watch::channel(next_feed - 1);
+    let (publish, newest) = watch::channel(0);
     let rules = Arc::new(RwLock::new(Arc::clone(&bench.rules)));
     let desk = Desk { work, rules, newest };
-    let mut detector = Detector::new(Arc::clone(&bench.rules), bench.threshold);
-    let (checkpoint, hits) = bench.history.hits_since_checkpoint();
-    detector.restore(checkpoint.as_deref(), &hits);
-    let judge = Judge {
+    let mut judge = Judge {
         writer: bench.writer,
         history: bench.history,
-        detector,
+        detector: Detector::new(Arc::clone(&bench.rules), bench.threshold),
+        rules: bench.rules,
+        threshold: bench.threshold,
         observer: Observer::new(),
         fleet: bench.fleet,
         metrics: bench.metrics,
-        next_feed,
+        next_feed: 1,
         publish,
         tidied: Instant::now(),
+        full: None,
+        alone: None,
     };
+    judge.recall();
+    judge.publish.send_replace(judge.next_feed - 1);
     let handle = thread::Builder::new()
         .name("judge".into())
         .spawn(move || judge.run(queue))
@@ -200,7 +209,9 @@ impl Desk {
         let (answer, receiver) = oneshot::channel();
         let transaction: Transaction = Box::new(move |history, now| match decide(history, now) {
             Ok((decision, value)) => {
-                let answer = Box::new(move || drop(answer.send(Ok(value))));
+                let answer = Box::new(move |written: Result<(), Error>| {
+                    drop(answer.send(written.map(|()| value)));
+                });
                 Some(Open { decision, answer })
             }
             Err(error) => {
@@ -229,6 +240,11 @@ impl Desk {
         self.newest.clone()
     }
 
+    /// Returns when the judge has ended, whoever told it to: without it nothing is stored any more.
+    pub async fn ended(&self) {
+        self.work.closed().await;
+    }
+
     /// Ends the judge once what is queued is committed.
     pub async fn stop(&self) {
         // It may have stopped already.
@@ -244,12 +260,19 @@ struct Judge {
     writer: Writer,
     history: History,
     detector: Detector,
+    /// Those of the detector.
+    rules: Arc<Rules>,
+    threshold: Level,
     observer: Observer,
     fleet: Fleet,
     metrics: Arc<Metrics>,
     next_feed: u64,
     publish: watch::Sender<u64>,
     tidied: Instant,
+    /// When a commit last found no space, and what history said.
+    full: Option<(Instant, String)>,
+    /// When a batch was last refused because its commit could not be.
+    alone: Option<Instant>,
 }
 
 /// A commit being made up.
@@ -281,7 +304,10 @@ impl Judge {
         while let Some(work) = held.take().or_else(|| queue.blocking_recv()) {
             match work {
                 Work::Stop => break,
-                Work::Rules(rules) => self.detector.replace(rules),
+                Work::Rules(rules) => {
+                    self.rules = Arc::clone(&rules);
+                    self.detector.replace(rules);
+                }
                 Work::Transaction(transaction) => self.transact(transaction),
                 Work::Batch(prepared, matches, answer) => {
                     held = self.batches(*prepared, matches, answer, &mut queue);
@@ -291,8 +317,10 @@ impl Judge {
         }
         queue.close();
         let puts = self.observer.flush(time::now());
-        if !puts.is_empty() {
-            self.write(Draft { puts, ..Draft::default() });
+        if !puts.is_empty()
+            && let Err(error) = self.write(Draft { puts, ..Draft::default() })
+        {
+            tracing::warn!(%error, "the last lag of the hosts' sources was not kept");
         }
         if let Err(error) = self.writer.close() {
             tracing::error!(%error, "history was not closed in good order; the index is rebuilt at the next start");
@@ -308,30 +336,83 @@ impl Judge {
         queue: &mut mpsc::Receiver<Work>,
     ) -> Option<Work> {
         let now = time::now();
-        if let Some(reason) = self.writer.short_of_space() {
+        if let Some(reason) = self.no_room() {
             drop(answer.send(Err(Error::Busy(reason))));
             return None;
         }
         let mut docket = Docket::default();
-        self.take(&mut docket, prepared, &matches, answer, now);
         let mut other = None;
-        while docket.bytes < MAX_COMMIT {
-            match queue.try_recv() {
-                Ok(Work::Batch(prepared, matches, answer)) => {
-                    self.take(&mut docket, *prepared, &matches, answer, now);
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            self.take(&mut docket, prepared, &matches, answer, now);
+            while self.takes_more(&docket) {
+                match queue.try_recv() {
+                    Ok(Work::Batch(prepared, matches, answer)) => {
+                        self.take(&mut docket, *prepared, &matches, answer, now);
+                    }
+                    Ok(work) => {
+                        other = Some(work);
+                        break;
+                    }
+                    Err(_) => break,
                 }
-                Ok(work) => {
-                    other = Some(work);
-                    break;
-                }
-                Err(_) => break,
+            }
+            self.file_alerts(&mut docket, now);
+        }));
+        match judged {
+            Ok(()) if docket.answers.is_empty() => {}
+            Ok(()) => self.close(docket),
+            Err(panic) => {
+                let text = decode::panic_text(panic.as_ref());
+                self.refuse(docket.answers, format!("judging panicked: {text}"));
             }
         }
-        if !docket.answers.is_empty() {
-            self.file_alerts(&mut docket, now);
-            self.close(docket);
-        }
         other
+    }
+
+    /// Why no batch can be taken now.
+    fn no_room(&mut self) -> Option<String> {
+        self.full.take_if(|(since, _)| since.elapsed() >= RETRY);
+        self.full
+            .as_ref()
+            .map(|(_, reason)| reason.clone())
+            .or_else(|| self.writer.short_of_space())
+    }
+
+    /// Whether another batch may join the commit being made up.
+    fn takes_more(&mut self, docket: &Docket) -> bool {
+        self.alone.take_if(|since| since.elapsed() >= ALONE);
+        let alerts = (self.detector.book.changed() as u64).saturating_mul(ALERT_BYTES);
+        self.alone.is_none() && docket.bytes.saturating_add(alerts) < MAX_COMMIT
+    }
+
+    /// Refuses the batches of a commit that can't be, and undoes what they did to memory.
+    fn refuse(&mut self, answers: Vec<(Answer, u64)>, reason: String) {
+        tracing::error!(
+            reason,
+            batches = answers.len(),
+            "batches were refused; their agents keep them"
+        );
+        self.alone = Some(Instant::now());
+        self.recall();
+        for (answer, _) in answers {
+            // A connection that ended meanwhile asks again when it is back.
+            let _ = answer.send(Err(Error::Busy(reason.clone())));
+        }
+    }
+
+    /// Takes memory up from history, as at a start.
+    fn recall(&mut self) {
+        let mut detector = Detector::new(Arc::clone(&self.rules), self.threshold);
+        detector.book.limit();
+        let (checkpoint, hits) = self.history.hits_since_checkpoint();
+        detector.restore(checkpoint.as_deref(), &hits);
+        self.detector = detector;
+        self.observer = Observer::new();
+        self.next_feed = 1;
+        self.history.scan_back(tree::FEED, &[], &mut |key, _| {
+            self.next_feed = key.try_into().map_or(1, |key| u64::from_be_bytes(key) + 1);
+            false
+        });
     }
 
     /// Adds one batch to the commit being made up, if the ledger expects it.
@@ -345,11 +426,12 @@ impl Judge {
     ) {
         let Prepared { received, events, sender, .. } = prepared;
         let queue = (Arc::clone(&received.agent), received.kind, received.epoch);
-        let expected = docket.next.get(&queue).copied().unwrap_or_else(|| {
-            self.history
-                .queue(&received.agent, received.kind, &received.epoch)
-                .map_or(1, |ledger| ledger.next)
+        let known = docket.next.get(&queue).copied().or_else(|| {
+            let ledger = self.history.queue(&received.agent, received.kind, &received.epoch);
+            ledger.map(|ledger| ledger.next)
         });
+        // Whether numbers begin at 0 or at 1 is the agent's affair.
+        let expected = known.unwrap_or_else(|| received.first.min(1));
         let end = received.first.saturating_add(received.span);
         if end <= expected {
             // All of it was stored before: its acknowledgement was lost on the way.
@@ -364,12 +446,15 @@ impl Judge {
         let batch =
             Batch { sender: &sender, events: &events, kind: received.kind, epoch: &received.epoch };
         let outcome = self.detector.judge(&self.history, &batch, matches, now);
+        docket.bytes += outcome.hits.iter().map(|hit| hit.len() as u64).sum::<u64>();
         docket.draft.hits.extend(outcome.hits);
         for (level, count) in outcome.matched {
             *docket.tally.matched.entry(level).or_default() += count;
         }
         self.fleet.observe(&sender, &events, now);
-        docket.draft.puts.extend(self.observer.observe(&self.history, &sender, &events, now));
+        let puts = self.observer.observe(&self.history, &sender, &events, now);
+        docket.bytes += puts.iter().map(put_bytes).sum::<u64>();
+        docket.draft.puts.extend(puts);
         docket.bytes += received.raw_len;
         docket.next.insert(queue, end);
         docket.draft.received.push(received);
@@ -412,14 +497,22 @@ impl Judge {
     }
 
     fn transact(&mut self, transaction: Transaction) {
-        let Some(open) = transaction(&self.history, time::now()) else { return };
+        // It reads what strangers wrote; whoever asked hears that there is no answer.
+        let decided = catch_unwind(AssertUnwindSafe(|| transaction(&self.history, time::now())));
+        let decided = decided.unwrap_or_else(|panic| {
+            let text = decode::panic_text(panic.as_ref());
+            tracing::error!(text, "a transaction panicked and changed nothing");
+            None
+        });
+        let Some(open) = decided else { return };
         let Open { decision, answer } = open;
         if decision.entries.is_empty() && decision.puts.is_empty() {
-            answer();
+            answer(Ok(()));
             return;
         }
         let mut draft =
             Draft { entries: decision.entries, puts: decision.puts, ..Draft::default() };
+        let next_feed = self.next_feed;
         for put in draft.puts.clone().iter().filter(|put| put.tree == tree::ALERTS) {
             if let Some(alert) =
                 put.value.as_deref().and_then(|value| serde_json::from_slice(value).ok())
@@ -427,18 +520,35 @@ impl Judge {
                 self.feed(&mut draft, &alert);
             }
         }
-        self.write(draft);
+        if let Err(error) = self.write(draft) {
+            tracing::error!(%error, "a decision was not written and changes nothing");
+            self.next_feed = next_feed;
+            answer(Err(Error::Busy(error.to_string())));
+            return;
+        }
         // What officers changed is read anew by the next finding.
         self.detector.book.clear();
-        answer();
+        answer(Ok(()));
         self.publish.send_replace(self.next_feed - 1);
     }
 
     fn close(&mut self, docket: Docket) {
         let Docket { draft, answers, tally, .. } = docket;
         let begun = Instant::now();
-        let heads =
-            if draft.received.is_empty() { self.history.heads() } else { self.write(draft) };
+        let heads = if draft.received.is_empty() {
+            self.history.heads()
+        } else {
+            match self.write(draft) {
+                Ok(heads) => heads,
+                Err(error) => {
+                    let reason = error.to_string();
+                    if matches!(error, history::Error::Full(_)) {
+                        self.full = Some((Instant::now(), reason.clone()));
+                    }
+                    return self.refuse(answers, reason);
+                }
+            }
+        };
         self.publish.send_replace(self.next_feed - 1);
         for (answer, next) in answers {
             // A connection that ended meanwhile asks again when it is back.
@@ -448,27 +558,18 @@ impl Judge {
         tally.report(&self.metrics);
     }
 
-    /// Writes a commit, trying until it is on disk: what was decided is never decided again.
-    fn write(&mut self, mut draft: Draft) -> Heads {
+    /// Writes a commit. After an error nothing has happened.
+    fn write(&mut self, mut draft: Draft) -> Result<Heads, history::Error> {
         if self.writer.wants_correlations() {
             draft.correlations = Some(self.detector.snapshot());
         }
-        let mut said = false;
-        loop {
-            match self.writer.commit(draft.clone()) {
-                Ok(committed) => return committed.heads,
-                Err(history::Error::Full(reason)) => {
-                    if !said {
-                        tracing::error!(%reason, "history is full: nothing is taken in until there is space; agents keep what they have");
-                        said = true;
-                    }
-                    thread::sleep(RETRY);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "history can't be written: the process ends, and opens it again at its next start");
-                    std::process::exit(crate::EXIT_BUG);
-                }
+        match self.writer.commit(draft) {
+            Ok(committed) => Ok(committed.heads),
+            Err(error @ history::Error::Poisoned(_)) => {
+                tracing::error!(%error, "history can't be written: the process ends, and opens it again at its next start");
+                std::process::exit(crate::EXIT_BUG);
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -487,7 +588,7 @@ impl Tally {
             *self.datasets.entry(event.dataset).or_default() += 1;
         }
         if let Some(oldest) = events.events.iter().map(|event| event.created).min() {
-            self.lags.push(seconds(now - oldest));
+            self.lags.push(seconds(now.saturating_sub(oldest)));
         }
         for record in &received.records.records {
             if let Some(Body::Gap(gap)) = &record.body {
@@ -506,7 +607,7 @@ impl Tally {
             metrics.rule_matched(level, count);
         }
         for (level, created) in self.raised {
-            metrics.alert_raised(&level, seconds(time::now() - created));
+            metrics.alert_raised(&level, seconds(time::now().saturating_sub(created)));
         }
         for lag_seconds in self.lags {
             metrics.ingest_lag(lag_seconds);
@@ -518,6 +619,13 @@ impl Tally {
     }
 }
 
+fn put_bytes(put: &Put) -> u64 {
+    put.key.len() as u64 + put.value.as_ref().map_or(0, Vec::len) as u64
+}
+
 fn seconds(nanos: i64) -> f64 {
     nanos.max(0) as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests;

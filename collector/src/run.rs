@@ -101,6 +101,8 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
         _ = interrupt.recv() => None,
         ended = receiving.join_next() => ended,
         ended = serving.join_next() => ended,
+        // It would look alive and store nothing.
+        () = services.desk.ended() => None,
     };
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
