@@ -1,11 +1,13 @@
 //! Packing records into a batch's block and unpacking one that a stranger sent.
 //!
 //! Unpacking trusts nothing: the declared length is checked before memory is taken, the
-//! decompressor writes into exactly that much, and every record is checked before it is returned.
+//! decompressor writes into exactly that much, what the block holds is counted before it is decoded,
+//! and every record is checked before it is returned.
 
 use bytes::Bytes;
 use prost::Message;
 
+use crate::scan::{self, Malformed};
 use crate::wire::{Batch, Block};
 use crate::{Kind, limits, record};
 
@@ -24,6 +26,12 @@ pub enum Error {
     /// The numbers inside are not `first`, `first + 1`, … up to `span`.
     #[error("the numbers of a batch are not contiguous at {0}")]
     Hole(u64),
+}
+
+impl From<Malformed> for Error {
+    fn from(_: Malformed) -> Error {
+        Error::Malformed("bytes that are no message".to_owned())
+    }
 }
 
 /// Packs a block into a batch. The records must be numbered without a hole, and the encoded block
@@ -52,6 +60,7 @@ pub fn unpack(batch: &Batch) -> Result<Block, Error> {
         return Err(Error::Bomb(format!("{} bytes", batch.raw_len)));
     }
     let raw = decompress(&batch.block, len)?;
+    count(&raw)?;
     let block = Block::decode(raw).map_err(|error| Error::Malformed(error.to_string()))?;
     check(batch, &block)?;
     Ok(block)
@@ -68,11 +77,44 @@ pub fn decompress(compressed: &[u8], len: usize) -> Result<Bytes, Error> {
     Ok(raw.into())
 }
 
+/// Refuses a block of more origins, records or fields than there may be, before it is decoded: each
+/// costs two bytes on the wire, and a hundred times that in memory.
+fn count(raw: &[u8]) -> Result<(), Error> {
+    // Field numbers of the schema.
+    const ORIGINS: u64 = 1;
+    const RECORDS: u64 = 2;
+    const RECORD_FIELDS: u64 = 6;
+    const FIELD: u64 = 1;
+    let (mut origins, mut records, mut all) = (0usize, 0usize, 0usize);
+    scan::fields(raw, |number, content| {
+        let Some(content) = content else { return Ok(()) };
+        origins += usize::from(number == ORIGINS);
+        records += usize::from(number == RECORDS);
+        let mut own = 0usize;
+        if number == RECORDS {
+            scan::fields(content, |number, content| match content {
+                Some(content) if number == RECORD_FIELDS => {
+                    scan::fields::<Malformed>(content, |number, _| {
+                        own += usize::from(number == FIELD);
+                        Ok(())
+                    })
+                }
+                _ => Ok(()),
+            })?;
+        }
+        all += own;
+        if origins > limits::MAX_ORIGINS || records > limits::MAX_RECORDS {
+            return Err(Error::Malformed("too many records or origins".to_owned()));
+        }
+        if own > limits::MAX_FIELDS || all > limits::MAX_BLOCK_FIELDS {
+            return Err(Error::Malformed("too many fields".to_owned()));
+        }
+        Ok(())
+    })
+}
+
 fn check(batch: &Batch, block: &Block) -> Result<(), Error> {
     let malformed = |text: &str| Err(Error::Malformed(text.to_owned()));
-    if block.origins.len() > limits::MAX_ORIGINS || block.records.len() > limits::MAX_RECORDS {
-        return malformed("too many records or origins");
-    }
     for origin in &block.origins {
         if [&origin.source, &origin.path, &origin.dataset, &origin.charset]
             .iter()
@@ -149,6 +191,50 @@ mod tests {
             let bomb = Batch { block: block.clone(), raw_len, ..Batch::default() };
             assert!(matches!(unpack(&bomb), Err(Error::Bomb(_))), "{raw_len}");
         }
+    }
+
+    /// A batch of an encoded block, whatever it is.
+    fn raw(raw: &[u8]) -> Batch {
+        let block = zstd::bulk::compress(raw, 1).expect("compresses").into();
+        Batch { block, raw_len: raw.len() as u64, ..Batch::default() }
+    }
+
+    #[test]
+    fn what_is_small_on_the_wire_and_large_in_memory_is_counted_first() {
+        let check = |bytes: &[u8], expected: &str| match count(bytes) {
+            Err(Error::Malformed(text)) => assert_eq!(text, expected),
+            other => panic!("{other:?}"),
+        };
+        let (origin, record) = ([0x0a, 0], [0x12, 0]);
+        check(&origin.repeat(limits::MAX_ORIGINS + 1), "too many records or origins");
+        check(&record.repeat(limits::MAX_RECORDS + 1), "too many records or origins");
+        assert!(count(&record.repeat(limits::MAX_RECORDS)).is_ok());
+        // Fields in one piece, and in pieces that the decoder would merge.
+        let fields = |pieces: usize, of: usize| {
+            let block = Block { records: vec![Record::default()], ..Block::default() };
+            let piece = Record {
+                body: Some(Body::Fields(crate::wire::Fields {
+                    fields: vec![Default::default(); of],
+                })),
+                ..Record::default()
+            };
+            assert_eq!(block.encode_to_vec(), record);
+            let pieces = piece.encode_to_vec().repeat(pieces);
+            let mut bytes = vec![0x12];
+            prost::encoding::encode_varint(pieces.len() as u64, &mut bytes);
+            bytes.extend(pieces);
+            bytes
+        };
+        assert!(count(&fields(1, limits::MAX_FIELDS)).is_ok());
+        check(&fields(1, limits::MAX_FIELDS + 1), "too many fields");
+        check(&fields(limits::MAX_FIELDS + 1, 1), "too many fields");
+        let full = limits::MAX_BLOCK_FIELDS / limits::MAX_FIELDS;
+        assert!(count(&fields(1, limits::MAX_FIELDS).repeat(full)).is_ok());
+        check(&fields(1, limits::MAX_FIELDS).repeat(full + 1), "too many fields");
+        // As it would come: 32 MiB of nothing, in a few kilobytes.
+        let bomb = raw(&record.repeat(limits::MAX_BLOCK / 2));
+        assert!(bomb.block.len() < 64 << 10, "{}", bomb.block.len());
+        assert!(matches!(unpack(&bomb), Err(Error::Malformed(_))));
     }
 
     #[test]

@@ -1,13 +1,19 @@
 //! One message on a stream: a 4-byte big-endian length, then a `Frame`.
 //!
-//! The length is checked and memory is taken from the budget before a byte of the message is read.
+//! The length is checked and memory is taken from the budget before a byte of the message is read;
+//! only a batch may be long, since what it carries is bytes until it is unpacked.
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::budget::{Budget, Share};
+use crate::limits;
+use crate::scan::{self, Malformed};
 use crate::wire::{Frame, frame::Body};
+
+/// The number of a batch among the bodies of a frame.
+const BATCH: u64 = 3;
 
 /// Why no message was read.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +72,19 @@ pub fn encode(body: Body) -> Bytes {
     bytes.freeze()
 }
 
+impl From<Malformed> for Error {
+    fn from(_: Malformed) -> Error {
+        Error::Malformed("bytes that are no message".to_owned())
+    }
+}
+
 fn decode(bytes: Bytes) -> Result<Body, Error> {
+    if bytes.len() > limits::MAX_MESSAGE {
+        scan::fields(&bytes, |number, _| match number {
+            BATCH => Ok(()),
+            _ => Err(Error::TooLong { len: bytes.len(), limit: limits::MAX_MESSAGE }),
+        })?;
+    }
     Frame::decode(bytes)
         .map_err(|error| Error::Malformed(error.to_string()))?
         .body
@@ -76,7 +94,7 @@ fn decode(bytes: Bytes) -> Result<Body, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Refusal;
+    use crate::wire::{Batch, Policy, Refusal};
 
     fn block<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
@@ -94,6 +112,24 @@ mod tests {
         let bytes = encode(body.clone());
         assert_eq!(read_all(&bytes, 1024).expect("reads"), Some(body));
         assert_eq!(read_all(&[], 1024).expect("reads"), None);
+    }
+
+    #[test]
+    fn only_a_batch_may_be_long() {
+        let long = |body: Body| {
+            let bytes = encode(body);
+            let mut stream = &bytes[..];
+            let budget = Budget::new(limits::MAX_FRAME);
+            block(read(&mut stream, &budget, limits::MAX_FRAME)).map(|read| read.is_some())
+        };
+        let batch = Batch { block: vec![0; limits::MAX_MESSAGE + 1].into(), ..Batch::default() };
+        assert!(long(Body::Batch(batch)).expect("reads"));
+        let roots = vec![Bytes::new(); limits::MAX_MESSAGE];
+        let policy = Policy { roots, ..Policy::default() };
+        assert!(matches!(
+            long(Body::Policy(policy)),
+            Err(Error::TooLong { limit: limits::MAX_MESSAGE, .. })
+        ));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod kind;
 pub mod limits;
 pub mod record;
 pub mod refusal;
+mod scan;
 
 /// The messages of `proto/hengwei.proto`, as compiled.
 #[expect(missing_docs, reason = "the documentation is the schema's, which the compiler leaves out")]

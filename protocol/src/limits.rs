@@ -8,6 +8,8 @@ pub const MAX_BLOCK_COMPRESSED: usize = 4 << 20;
 pub const MAX_BLOCK: usize = 32 << 20;
 /// One frame on the wire: a batch and its envelope.
 pub const MAX_FRAME: usize = MAX_BLOCK_COMPRESSED + (64 << 10);
+/// Any message but a batch: what is small when it is honest must not be made of a million parts.
+pub const MAX_MESSAGE: usize = 64 << 10;
 /// One frame on a connection that only enrols.
 pub const MAX_ENROL_FRAME: usize = 32 << 10;
 /// Records in one block.
@@ -16,11 +18,13 @@ pub const MAX_RECORDS: usize = 65_536;
 pub const MAX_ORIGINS: usize = 4_096;
 /// Fields of one typed record.
 pub const MAX_FIELDS: usize = 1_024;
+/// Fields of all typed records of one block.
+pub const MAX_BLOCK_FIELDS: usize = 1 << 20;
 /// What is kept of one line; the rest is told by its length and digest.
 pub const MAX_ORIGINAL: usize = 256 << 10;
 /// A name in an origin: source, path, dataset, charset.
 pub const MAX_NAME: usize = 4_096;
-/// The name and the values of typed fields.
+/// The name of a typed field.
 pub const MAX_FIELD_NAME: usize = 256;
 /// Epochs (queues) in one Hello.
 pub const MAX_QUEUES: usize = 16;
@@ -33,5 +37,8 @@ pub const ENROL_TIMEOUT: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often an agent with nothing to say shows that it lives.
 pub const KEEPALIVE: Duration = Duration::from_secs(20);
+/// What a block costs in memory while it is unpacked, decoded and judged, in times its unpacked
+/// length: short records and small fields are several times as large in memory as on the wire.
+pub const UNPACKED_FACTOR: usize = 8;
 /// Memory for frames being read and unpacked, over all connections of a collector.
 pub const BUDGET: usize = 512 << 20;

@@ -363,7 +363,8 @@ impl<T: Take> Connection<'_, T> {
         // The frame's own share is given back first: whoever held one while waiting for another
         // could wait for somebody who does the same.
         drop(share);
-        let held = batch.block.len() + usize::try_from(batch.raw_len).unwrap_or(limits::MAX_BLOCK);
+        let raw_len = usize::try_from(batch.raw_len).unwrap_or(limits::MAX_BLOCK);
+        let held = batch.block.len() + raw_len.saturating_mul(limits::UNPACKED_FACTOR);
         let share = self.shared.context.budget.take(held).await;
         let slot = Arc::clone(&self.shared.decoders).acquire_owned().await;
         let sender = Arc::clone(sender);
