@@ -147,6 +147,18 @@ impl Seen {
 }
 
 impl Condition {
+    /// The number from which on every number meets the condition; None when there is none such.
+    pub(crate) fn at_least(&self) -> Option<u64> {
+        let Condition::Compare(all) = self else { return None };
+        all.iter()
+            .map(|(operator, wanted)| match operator {
+                ConditionOperator::Gt => Some(wanted.saturating_add(1)),
+                ConditionOperator::Gte => Some(*wanted),
+                _ => None,
+            })
+            .try_fold(0, |most, one| Some(most.max(one?)))
+    }
+
     /// Whether a number meets every comparison.
     pub(crate) fn met(&self, value: f64) -> bool {
         match self {

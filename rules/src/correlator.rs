@@ -30,6 +30,13 @@ use window::{Hit, Hits, Window};
 /// Hits held over all correlations.
 const MAX_HITS: usize = 1_000_000;
 
+/// Bytes held over all correlations, about. What strangers write is in them (values, evidence), and
+/// a snapshot, which is text, may be several times as long.
+const MAX_BYTES: usize = 96 << 20;
+
+/// Hits placed after which the bytes are counted again.
+const WEIGH_EVERY: usize = 16_384;
+
 /// Groups held for one correlation.
 const MAX_GROUPS: usize = 200_000;
 
@@ -94,6 +101,9 @@ pub struct Correlator {
     evicted: u64,
     /// The latest time `prune` was given, Unix nanoseconds; none before the first.
     now_ns: Option<i64>,
+    /// Hits placed since the bytes were counted.
+    #[serde(default)]
+    unweighed: usize,
 }
 
 /// The groups of one correlation.
@@ -124,6 +134,7 @@ impl Correlator {
             for feed in &set.rules()[source].feeds {
                 steps += 1;
                 if steps > MAX_STEPS {
+                    self.limit();
                     return fired;
                 }
                 let Some(one) = self.place(set, *feed, &ascent, time_ns, weight) else { continue };
@@ -167,6 +178,7 @@ impl Correlator {
         let after = hits.len();
         self.evicted += evicted;
         self.held = (self.held + after).saturating_sub(before);
+        self.unweighed += 1;
         let window = found?;
         Some(Fired {
             rule: feed.correlation,
@@ -201,9 +213,25 @@ impl Correlator {
 
     /// Drops the groups that have been quiet longest when more is held than may be.
     fn limit(&mut self) {
-        if self.held <= MAX_HITS {
-            return;
+        if self.held > MAX_HITS {
+            self.shed();
         }
+        if self.unweighed >= WEIGH_EVERY {
+            self.unweighed = 0;
+            while self.bytes() > MAX_BYTES {
+                self.shed();
+            }
+        }
+    }
+
+    /// Bytes held, about.
+    fn bytes(&self) -> usize {
+        let groups = self.states.values().flat_map(|state| &state.groups);
+        groups.map(|(key, hits)| key.iter().map(String::len).sum::<usize>() + hits.bytes()).sum()
+    }
+
+    /// Drops a tenth of the groups of each correlation.
+    fn shed(&mut self) {
         for state in self.states.values_mut() {
             let tenth = state.groups.len().div_ceil(10);
             let gone = quietest(&mut state.groups, tenth);

@@ -469,3 +469,46 @@ proptest! {
         prop_assert_eq!(&run(&reversed, restart), &expected);
     }
 }
+
+#[test]
+fn a_log_written_backwards_holds_nobody_up() {
+    let text = base("a")
+        + &correlation("many", "event_count", "a", "  condition: {gte: 3}\n")
+        + &correlation("spread", "value_count", "a", "  condition: {gte: 3, field: user}\n");
+    let mut bench = Bench::new(&text.replace("timespan: 60s", "timespan: 30d"));
+    const EVENTS: i64 = 4_000;
+    let mut fired = 0;
+    for second in (0..EVENTS).rev() {
+        let user = second.to_string();
+        let event = ("a", "x", second, &[("user", Value::Text(&user))][..]);
+        fired += bench.weighted(event, 1).len();
+    }
+    // As in order: all but the first two, twice. What a group holds decides what a hit may cost.
+    assert!(fired as i64 >= EVENTS - 2, "{fired}");
+    assert!(bench.correlator.held() <= 5_000, "{}", bench.correlator.held());
+}
+
+#[test]
+fn a_large_threshold_holds_what_it_needs() {
+    let text = base("a") + &correlation("many", "event_count", "a", "  condition: {gt: 10999}\n");
+    let mut bench = Bench::new(&text);
+    let fired = (0..11_000).filter(|_| !bench.feed("a", "x", 1).is_empty()).count();
+    assert_eq!(fired, 1);
+}
+
+#[test]
+fn what_strangers_write_is_bounded_in_bytes() {
+    let mut bench = Bench::new(&three_in_a_minute());
+    let host = "h".repeat(500);
+    for n in 0..80_000 {
+        let host = format!("{n:06}{host}");
+        let mut hits = bench.hits(("a", &host, 0, &[]), 1);
+        for hit in &mut hits {
+            hit.reference = Reference::new(&"l".repeat(256), &"t".repeat(1024));
+            bench.correlator.feed(&bench.set, hit);
+        }
+    }
+    assert!(bench.correlator.evicted() > 0);
+    let bytes = bench.correlator.snapshot().len();
+    assert!(bytes < 160 << 20, "{bytes}");
+}

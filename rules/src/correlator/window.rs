@@ -18,6 +18,19 @@ const MAX_COUNTED_HITS: usize = MAX_THRESHOLD as usize + 1;
 /// Hits a group holds where windows are looked through.
 const MAX_SCANNED_HITS: usize = 10_000;
 
+/// Thresholds' worth of hits a group holds where nothing but more of them matters: past the threshold
+/// every hit fires, so the oldest can go.
+const HELD_THRESHOLDS: usize = 8;
+
+/// The least such a group may hold: by count, and by distinct values.
+const LEAST_COUNTED_HITS: usize = 10_000;
+const LEAST_SCANNED_HITS: usize = 1_000;
+
+/// Hits that are looked at to judge one, at least; more where the condition may need them. What comes
+/// in order is judged by one window. What comes late belongs to many, and somebody who writes a log
+/// backwards must not hold up everybody else's events.
+const LOOKED_AT: usize = 1_024;
+
 /// The most one hit may weigh, so that totals of a full group stay exact.
 const MAX_WEIGHT: u64 = 1 << 32;
 
@@ -122,6 +135,17 @@ impl Hits {
         std::mem::take(&mut self.evicted)
     }
 
+    /// Bytes held, about.
+    pub(super) fn bytes(&self) -> usize {
+        let text = |reference: &Reference| {
+            size_of::<Reference>() + reference.locator.len() + reference.text.len()
+        };
+        let of = |hit: &Hit| {
+            size_of::<Hit>() + hit.value.len() + hit.reference.as_deref().map_or(0, text)
+        };
+        self.hits.iter().map(of).sum()
+    }
+
     pub(super) fn prune(&mut self, now_ns: i64, keep_ns: i64) {
         let old = |time_ns: i64| time_ns.saturating_add(keep_ns) < now_ns;
         let before = self.hits.len();
@@ -155,12 +179,7 @@ impl Hits {
         self.hits.insert(at, hit);
         let (mut at, changed) = self.merge(correlation, at);
         self.forget_references();
-        let most = match correlation.kind {
-            CorrelationType::EventCount | CorrelationType::ValueSum | CorrelationType::ValueAvg => {
-                MAX_COUNTED_HITS
-            }
-            _ => MAX_SCANNED_HITS,
-        };
+        let most = most(correlation);
         if self.hits.len() > most {
             // A tenth at once, so that a full group does not move its hits for every new one.
             let gone = (most / 10).max(1);
@@ -248,14 +267,17 @@ impl Hits {
         let span_ns = correlation.timespan_ns;
         let until_ns = self.hits.get(at)?.time_ns.saturating_add(span_ns);
         let mut best: Option<(f64, u64, usize, usize)> = None;
+        let (mut looked, enough) =
+            (0, LOOKED_AT.max(plenty(correlation).unwrap_or(MAX_SCANNED_HITS)));
         let mut to = at;
-        while to < self.hits.len() && self.hits[to].time_ns <= until_ns {
+        while looked < enough && to < self.hits.len() && self.hits[to].time_ns <= until_ns {
             let time_ns = self.hits[to].time_ns;
             // A window ends behind the last hit of its time.
             while self.hits.get(to + 1).is_some_and(|next| next.time_ns == time_ns) {
                 to += 1;
             }
             let from = self.first_in(time_ns.saturating_sub(span_ns));
+            looked += if runs(correlation.kind) { 1 } else { to - from + 1 };
             if let Some(value) = self.value(correlation, from, to) {
                 let count = self.weight(from, to);
                 if best.is_none_or(|(most, weight, ..)| (value, count) > (most, weight)) {
@@ -313,6 +335,33 @@ impl Hits {
         let first = &all[..FIRST_REFERENCES.min(all.len())];
         first.iter().chain(&all[latest..]).map(|reference| (*reference).clone()).collect()
     }
+}
+
+/// Whether totals run: a window costs the same however many hits it has.
+fn runs(kind: CorrelationType) -> bool {
+    matches!(
+        kind,
+        CorrelationType::EventCount | CorrelationType::ValueSum | CorrelationType::ValueAvg
+    )
+}
+
+/// Hits a group of a correlation may hold.
+fn most(correlation: &Correlation) -> usize {
+    let most = if runs(correlation.kind) { MAX_COUNTED_HITS } else { MAX_SCANNED_HITS };
+    let least = match correlation.kind {
+        CorrelationType::EventCount => LEAST_COUNTED_HITS,
+        _ => LEAST_SCANNED_HITS,
+    };
+    plenty(correlation).map_or(most, |plenty| plenty.clamp(least, most))
+}
+
+/// Hits among which the condition is met for sure, where nothing but more of them matters.
+fn plenty(correlation: &Correlation) -> Option<usize> {
+    if !matches!(correlation.kind, CorrelationType::EventCount | CorrelationType::ValueCount) {
+        return None;
+    }
+    let threshold = usize::try_from(correlation.condition.at_least()?).ok()?;
+    Some(threshold.saturating_mul(HELD_THRESHOLDS))
 }
 
 fn is_numeric(kind: CorrelationType) -> bool {
