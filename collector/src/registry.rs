@@ -26,6 +26,10 @@ const MAX_TTL_NANOS: i64 = 30 * 86_400 * 1_000_000_000;
 const FORGET_TOKEN_NANOS: i64 = 7 * 86_400 * 1_000_000_000;
 /// What is kept of each text in a [`HostInfo`], bytes.
 const MAX_HOST_TEXT: usize = 255;
+/// Certificates of one agent that are remembered beside the new one and the one it was asked for
+/// with. Older ones that a renewal ended are unknown from then on, which keeps them out as well; an
+/// agent that renews all the time must not make its own record grow.
+const MAX_REMEMBERED: usize = 8;
 /// The longest reason of a revocation, bytes.
 const MAX_REASON: usize = 1024;
 /// The collector's own records carry this agent id.
@@ -337,6 +341,20 @@ pub fn renew(
         kept.push(other.clone());
     }
     let certificate = certificate_of(&agent.id, &issue(&agent.id).map_err(Error::Busy)?);
+    // The one shown is among them, and stays.
+    let mut beyond = kept.len().saturating_sub(MAX_REMEMBERED + 1);
+    kept.retain(|serial| {
+        let forgotten = beyond > 0 && *serial != shown.serial;
+        if forgotten {
+            beyond -= 1;
+            decision.puts.push(Put {
+                tree: tree::CERTIFICATES,
+                key: serial.as_bytes().to_vec(),
+                value: None,
+            });
+        }
+        !forgotten
+    });
     kept.push(certificate.serial.clone());
     agent.certificates = kept;
     let body = json!({ "agent": agent.id, "serial": certificate.serial, "before": shown.serial,

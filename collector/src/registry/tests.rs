@@ -208,6 +208,26 @@ fn a_renewal_leaves_two_certificates_and_no_more() {
 }
 
 #[test]
+fn renewing_all_the_time_grows_nothing() {
+    let mut memory = Memory::default();
+    let token = memory.token(0, 1, None).expect("a token");
+    memory.enroll(0, &token, ALICE, "a").expect("enrols");
+    for n in 2..60 {
+        memory.renew(DAY, "01", [n; 32]).expect("renews");
+        let agent = super::agent(&memory, "a").expect("an agent");
+        assert!(agent.certificates.len() <= MAX_REMEMBERED + 2, "{}", agent.certificates.len());
+        assert_eq!(agent.certificates[0], "01", "the one it was asked for with");
+    }
+    let mut kept = 0;
+    memory.scan(tree::CERTIFICATES, b"", &mut |_, _| {
+        kept += 1;
+        true
+    });
+    assert_eq!(kept, MAX_REMEMBERED + 2);
+    assert_eq!(memory.good("a").len(), 2);
+}
+
+#[test]
 fn a_revoked_agent_is_out_and_says_why() {
     let mut memory = Memory::default();
     let token = memory.token(0, 1, None).expect("a token");
