@@ -19,10 +19,12 @@ mod enrol;
 mod live;
 mod session;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -44,6 +46,10 @@ use crate::pki::{Facts, Pki};
 
 /// Connections at once, of any kind.
 const MAX_CONNECTIONS: usize = 8_192;
+/// Connections at once from one network that have not shown who they are: a hospital's hosts behind
+/// one gateway, all back at once. A stranger who opens connections and says nothing must not take
+/// the places of agents.
+const MAX_KNOCKING: usize = 512;
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often live connections are looked at.
@@ -164,6 +170,7 @@ async fn serve<T: Take>(listener: TcpListener, context: Context<T>) -> anyhow::R
         complained: AtomicI64::new(0),
     });
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let doorstep = Arc::new(Doorstep::default());
     let mut connections = JoinSet::new();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -173,9 +180,9 @@ async fn serve<T: Take>(listener: TcpListener, context: Context<T>) -> anyhow::R
             _ = sweep.tick() => shared.sweep(),
             Some(ended) = connections.join_next() => report_panic(ended),
             accepted = listener.accept() => match accepted {
-                Ok((tcp, peer)) => match Arc::clone(&slots).try_acquire_owned() {
-                    Ok(slot) => drop(connections.spawn(connection(Arc::clone(&shared), tcp, peer, slot))),
-                    Err(_) => shared.refuse(peer, None, &End::refused(Reason::Busy, "too many connections")),
+                Ok((tcp, peer)) => match admit(&slots, &doorstep, peer) {
+                    Ok(entry) => drop(connections.spawn(connection(Arc::clone(&shared), tcp, peer, entry))),
+                    Err(end) => shared.refuse(peer, None, &end),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "could not accept a connection");
@@ -196,6 +203,62 @@ async fn serve<T: Take>(listener: TcpListener, context: Context<T>) -> anyhow::R
     Ok(())
 }
 
+/// What a connection holds: its place among all for as long as it lives, and its place on the
+/// doorstep until the TLS handshake is over.
+struct Admitted {
+    _slot: OwnedSemaphorePermit,
+    knock: Knock,
+}
+
+fn admit(
+    slots: &Arc<Semaphore>,
+    doorstep: &Arc<Doorstep>,
+    peer: SocketAddr,
+) -> Result<Admitted, End> {
+    let knock = Doorstep::enter(doorstep, peer.ip()).ok_or_else(|| {
+        End::refused(Reason::RateLimited, "too many handshakes from this network")
+    })?;
+    let slot = Arc::clone(slots)
+        .try_acquire_owned()
+        .map_err(|_| End::refused(Reason::Busy, "too many connections"))?;
+    Ok(Admitted { _slot: slot, knock })
+}
+
+/// Handshakes that are going on, by network.
+#[derive(Default)]
+struct Doorstep(Mutex<HashMap<IpAddr, usize>>);
+
+/// One handshake; dropping it makes room for another.
+struct Knock {
+    doorstep: Arc<Doorstep>,
+    network: IpAddr,
+}
+
+impl Doorstep {
+    fn enter(doorstep: &Arc<Doorstep>, address: IpAddr) -> Option<Knock> {
+        let network = enrol::network(address);
+        let mut counts = doorstep.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= MAX_KNOCKING {
+            return None;
+        }
+        *count += 1;
+        Some(Knock { doorstep: Arc::clone(doorstep), network })
+    }
+}
+
+impl Drop for Knock {
+    fn drop(&mut self) {
+        let mut counts = self.doorstep.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.network) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// A panic is our bug; it has ended its own connection and nothing else.
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
@@ -208,14 +271,16 @@ async fn connection<T: Take>(
     shared: Arc<Shared<T>>,
     tcp: TcpStream,
     peer: SocketAddr,
-    _slot: OwnedSemaphorePermit,
+    admitted: Admitted,
 ) {
+    let Admitted { _slot, knock } = admitted;
     // Acks are small and somebody waits for them.
     let _ = tcp.set_nodelay(true);
     let opened = tokio::select! {
         () = shared.context.stop.cancelled() => return,
         opened = timeout(HANDSHAKE_TIMEOUT, handshake(tcp, &shared.context.pki)) => opened,
     };
+    drop(knock);
     match opened {
         Err(_) => {
             shared.refuse(peer, None, &End::refused(Reason::Silent, "no TLS handshake in time"));

@@ -375,3 +375,16 @@ async fn nothing_is_resumed() {
         assert_eq!(kind, Some(rustls::HandshakeKind::Full));
     }
 }
+
+#[test]
+fn handshakes_are_bounded_by_network() {
+    let doorstep = Arc::new(Doorstep::default());
+    let enter = |address: &str| Doorstep::enter(&doorstep, address.parse().expect("an address"));
+    let stranger: Vec<Knock> = std::iter::from_fn(|| enter("2001:db8::1")).collect();
+    assert_eq!(stranger.len(), MAX_KNOCKING);
+    assert!(enter("2001:db8::2").is_none(), "another address of the same network");
+    assert!(enter("192.0.2.1").is_some());
+    drop(stranger);
+    assert!(enter("2001:db8::2").is_some());
+    assert!(doorstep.0.lock().expect("not poisoned").is_empty(), "nothing is left behind");
+}
