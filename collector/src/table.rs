@@ -94,15 +94,17 @@ fn whole(value: &Value, depth: usize, out: &mut dyn Write) -> std::io::Result<()
     match value {
         Value::Object(members) => members.iter().try_for_each(|(name, value)| match value {
             Value::Object(_) | Value::Array(_) => {
-                writeln!(out, "{indent}{name}:")?;
+                writeln!(out, "{indent}{}:", printable(name))?;
                 whole(value, depth + 1, out)
             }
-            value => writeln!(out, "{indent}{name}: {}", text(value)),
+            value => writeln!(out, "{indent}{}: {}", printable(name), text(value)),
         }),
         Value::Array(items) => items.iter().try_for_each(|item| match item {
             Value::Object(members) => {
-                let line: Vec<String> =
-                    members.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+                let line: Vec<String> = members
+                    .iter()
+                    .map(|(name, value)| format!("{}={}", printable(name), text(value)))
+                    .collect();
                 writeln!(out, "{indent}- {}", line.join(" "))
             }
             item => writeln!(out, "{indent}- {}", text(item)),
@@ -122,13 +124,16 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => printable(text),
-        other => other.to_string(),
+        // JSON leaves the C1 controls as they are.
+        other => printable(&other.to_string()),
     }
 }
 
-/// Without what a terminal would obey: cells hold what strangers wrote.
+/// Without what a terminal would obey, or what would turn text round: cells hold what strangers
+/// wrote.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '·' } else { c }).collect()
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if c.is_control() || turns(c) { '·' } else { c }).collect()
 }
 
 fn short(text: &str) -> String {
@@ -159,6 +164,19 @@ mod tests {
         let shape = Shape { columns: &["a", "b.c"], bare: None };
         let rows = [json!({"a": "血站", "b.c": 1}), json!({"a": "x\u{1b}[2J", "b": {"c": null}})];
         assert_eq!(printed(&shape, &rows), "a      b.c\n血站   1\nx·[2J\n");
+    }
+
+    #[test]
+    fn nothing_reaches_the_terminal_that_it_would_obey() {
+        let evil = "\u{9b}2J\u{1b}[2J\u{202e}\n";
+        let row = json!({ evil: 1, "b": { evil: evil }, "c": [{ evil: [evil] }, [evil], evil] });
+        let all = printed(&Shape::default(), &[row.clone()]);
+        let shape = Shape { columns: &["b", "c"], bare: None };
+        let cells = printed(&shape, &[row]);
+        for text in [all, cells] {
+            let obeyed = text.chars().find(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}'));
+            assert_eq!(obeyed, None, "{text:?}");
+        }
     }
 
     #[test]
