@@ -223,7 +223,7 @@ fn ask(
                 found.push(row);
                 true
             };
-            let code = commands::execute(&services, &who, command, &mut keep).await;
+            let code = commands::execute(&services, &who, command, &|| true, &mut keep).await;
             found.into_iter().for_each(|row| {
                 let _ = show(row);
             });

@@ -194,11 +194,13 @@ pub enum ApiToken {
     List,
 }
 
-/// Carries a command out: shows rows until `see` returns false, returns the exit code.
+/// Carries a command out: shows rows until `see` or `wanted` returns false, returns the exit code.
+/// `wanted` is for what runs long without having a row to show.
 pub async fn execute(
     services: &Services,
     who: &str,
     command: Command,
+    wanted: &(dyn Fn() -> bool + Sync),
     see: &mut (dyn FnMut(Value) -> bool + Send),
 ) -> anyhow::Result<i32> {
     match command {
@@ -230,7 +232,9 @@ pub async fn execute(
             query.range.kinds = kind.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
             query.limit = Some(limit);
             let history = services.history.clone();
-            tokio::task::block_in_place(|| search::run(&history, &query, &mut |row| see(row)))?;
+            tokio::task::block_in_place(|| {
+                search::run(&history, &query, wanted, &mut |row| see(row))
+            })?;
             Ok(0)
         }
         Command::Alerts(command) => execute_alerts(services, who, command, see).await,

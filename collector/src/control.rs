@@ -2,7 +2,7 @@
 //!
 //! One request is one line of JSON (a [`Command`]), the answer NDJSON rows and a last line
 //! `{"done": exit code}`. Who asks is the peer's user, which the kernel says; the socket's mode keeps
-//! out whoever may not ask at all.
+//! out whoever may not ask at all. Who closes its end before the answer is whole wants no more of it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ const MAX_AT_ONCE: usize = 16;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that wait for a slow reader.
 const ROWS: usize = 256;
+/// How long to wait after the system would not accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Binds the socket: a stale one is replaced, one that answers is another daemon's.
 pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
@@ -57,7 +59,14 @@ pub async fn serve(listener: UnixListener, services: Arc<Services>, stop: Cancel
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "could not accept on the operator's socket");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let services = Arc::clone(&services);
         let slots = Arc::clone(&slots);
         tokio::spawn(async move {
@@ -91,10 +100,19 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
     let work = tokio::spawn(async move {
         // A reader that is slow holds up its own request, not the threads that serve others.
         let mut see = |row| tokio::task::block_in_place(|| rows.blocking_send(row)).is_ok();
-        commands::execute(&services, &who, command, &mut see).await
+        let wanted = || !rows.is_closed();
+        commands::execute(&services, &who, command, &wanted, &mut see).await
     });
-    while let Some(row) = receiver.recv().await {
-        write.write_all(format!("{row}\n").as_bytes()).await?;
+    let mut more = [0];
+    loop {
+        tokio::select! {
+            row = receiver.recv() => match row {
+                Some(row) => write.write_all(format!("{row}\n").as_bytes()).await?,
+                None => break,
+            },
+            // A second request is none, and a peer that is gone needs no answer.
+            _ = reader.read(&mut more) => return Ok(()),
+        }
     }
     let last = match work.await {
         Ok(Ok(code)) => serde_json::json!({ "done": code }),

@@ -55,10 +55,12 @@ impl Query {
 }
 
 /// Looks through history, newest first, and shows each event that fits as JSON, until `see` returns
-/// false. Blocking.
+/// false, or `wanted`, which is asked for every record: a word that nothing holds is looked for in
+/// all of history, and whoever asked may have gone long before. Blocking.
 pub fn run(
     history: &History,
     query: &Query,
+    wanted: &dyn Fn() -> bool,
     see: &mut dyn FnMut(serde_json::Value) -> bool,
 ) -> Result<(), history::Error> {
     let mut left = query.limit.unwrap_or(usize::MAX);
@@ -66,6 +68,9 @@ pub fn run(
         return Ok(());
     }
     history.read(&query.range, &mut |found| {
+        if !wanted() {
+            return false;
+        }
         let (events, sender) = decoded(found);
         for event in events.iter(&sender) {
             if query.fits(event) {
@@ -179,5 +184,56 @@ mod tests {
             Query::parse("a \"b").map(|_| ()),
             Err("the quote at 3 is never closed".to_owned())
         );
+    }
+
+    #[test]
+    fn a_search_ends_when_nobody_wants_it_any_more() {
+        use bytes::Bytes;
+        use hengwei_protocol::wire::{Origin, Record, record::Body};
+        use std::cell::Cell;
+
+        const RECORDS: u64 = 50;
+        let line = |number| Record {
+            number,
+            body: Some(Body::Original(Bytes::from_static(b"nothing of interest"))),
+            ..Record::default()
+        };
+        let origins = vec![Origin { source: "files".into(), ..Origin::default() }];
+        let block = Block { origins, records: (1..=RECORDS).map(line).collect() };
+        let batch = hengwei_protocol::block::pack(Kind::Log, Bytes::from_static(&[7; 16]), &block)
+            .expect("packs");
+        let received = history::Received {
+            agent: "a".into(),
+            host: "a".into(),
+            site: "site".into(),
+            system: "his".into(),
+            zone: "UTC".into(),
+            kind: Kind::Log,
+            epoch: [7; 16],
+            first: batch.first,
+            span: batch.span,
+            block: batch.block,
+            raw_len: batch.raw_len,
+            records: Arc::new(block),
+            raised: Vec::new(),
+            ingested: 0,
+        };
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = history::Options { reserve_bytes: 0, ..history::Options::default() };
+        let (mut writer, history) = history::Writer::open(dir.path(), options).expect("opens");
+        let draft = history::Draft { received: vec![received], ..history::Draft::default() };
+        writer.commit(draft).expect("commits");
+        let looked_at = |most: u64| {
+            let asked = Cell::new(0);
+            let wanted = || {
+                asked.set(asked.get() + 1);
+                asked.get() <= most
+            };
+            let query = Query::parse("absent").expect("parses");
+            run(&history, &query, &wanted, &mut |row| panic!("{row}")).expect("reads");
+            asked.get()
+        };
+        assert_eq!(looked_at(u64::MAX), RECORDS);
+        assert_eq!(looked_at(3), 4);
     }
 }

@@ -312,12 +312,17 @@ impl Views for Services {
         })
     }
 
-    fn search(&self, query: &Search, see: &mut dyn FnMut(Value) -> bool) -> Result<(), String> {
-        let mut wanted = search::Query::parse(&query.q)?;
-        wanted.range.since = query.since;
-        wanted.range.until = query.until;
-        wanted.limit = Some(query.limit);
-        search::run(&self.history, &wanted, see).map_err(|error| error.to_string())
+    fn search(
+        &self,
+        query: &Search,
+        wanted: &dyn Fn() -> bool,
+        see: &mut dyn FnMut(Value) -> bool,
+    ) -> Result<(), String> {
+        let mut asked = search::Query::parse(&query.q)?;
+        asked.range.since = query.since;
+        asked.range.until = query.until;
+        asked.limit = Some(query.limit);
+        search::run(&self.history, &asked, wanted, see).map_err(|error| error.to_string())
     }
 
     fn change(&self, now: i64, change: &Change) -> Result<(Decision, Alert), Error> {

@@ -448,7 +448,7 @@ fn run(views: &dyn Views, search: &Search, sender: &mpsc::Sender<Row>) {
         left -= 1;
         sender.blocking_send(Row::Found(row)).is_ok() && left > 0
     };
-    if let Err(why) = views.search(search, &mut see) {
+    if let Err(why) = views.search(search, &|| !sender.is_closed(), &mut see) {
         // Nobody may be there any more to hear it.
         let _ = sender.blocking_send(Row::Wrong(why));
     }

@@ -92,7 +92,12 @@ impl Views for FakeViews {
         json!({"history": {"commits": 7}})
     }
 
-    fn search(&self, query: &Search, see: &mut dyn FnMut(Value) -> bool) -> Result<(), String> {
+    fn search(
+        &self,
+        query: &Search,
+        _: &dyn Fn() -> bool,
+        see: &mut dyn FnMut(Value) -> bool,
+    ) -> Result<(), String> {
         if query.q == "(" {
             return Err("the query ends within brackets".to_owned());
         }

@@ -21,11 +21,12 @@ pub trait Views: Send + Sync {
     /// How the collector is: an object whose members are sections, each an object or a list of
     /// objects. Shown as it is.
     fn status(&self) -> serde_json::Value;
-    /// Rows that fit, newest first, until `see` returns false; an error says what is wrong with the
-    /// query. Runs long.
+    /// Rows that fit, newest first, until `see` or `wanted` returns false; an error says what is
+    /// wrong with the query. Runs long, so `wanted` is asked whether there are rows or not.
     fn search(
         &self,
         query: &Search,
+        wanted: &dyn Fn() -> bool,
         see: &mut dyn FnMut(serde_json::Value) -> bool,
     ) -> Result<(), String>;
     /// Decides a change of an alert; runs inside the judge.
