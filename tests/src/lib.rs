@@ -300,6 +300,17 @@ impl Agent {
         Ok(fs::write(self.config(), config)?)
     }
 
+    /// A second agent of the same identity below `folder`, without data or configuration yet.
+    pub fn twin(&self, folder: &Path) -> anyhow::Result<Agent> {
+        fs::create_dir_all(folder)?;
+        Ok(Agent {
+            folder: folder.to_owned(),
+            binary: self.binary.clone(),
+            id: self.id.clone(),
+            process: None,
+        })
+    }
+
     /// Its configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("agent.toml")
