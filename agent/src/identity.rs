@@ -44,6 +44,10 @@ pub(crate) const IDENTITY: &str = "identity.pem";
 const ROOTS: &str = "roots.pem";
 /// The collector's history key.
 const HISTORY_KEY: &str = "history.key";
+/// How long a new certificate is used before another is asked for, nanoseconds. A CA that is near
+/// its own end grants nothing that lasts: without a pause each connection would end with another
+/// renewal.
+const RENEWAL_PAUSE_NANOS: i64 = 3_600 * 1_000_000_000;
 /// Roots that may be trusted at once.
 const MAX_ROOTS: usize = 8;
 /// One certificate, bytes.
@@ -55,7 +59,7 @@ const MAX_CHAIN: usize = 6;
 pub struct Identity {
     dir: PathBuf,
     state: RwLock<Arc<State>>,
-    pending: Mutex<Option<Pending>>,
+    renewal: Mutex<Renewal>,
     heads: Mutex<heads::Keeper>,
     /// The chain of the collector that was last verified, for judging a change of roots.
     seen: verify::Seen,
@@ -75,10 +79,20 @@ struct State {
     connector: TlsConnector,
 }
 
+/// How far renewing has come.
+#[derive(Default)]
+struct Renewal {
+    pending: Option<Pending>,
+    /// When the request for the certificate in use was made, Unix nanoseconds.
+    last: Option<i64>,
+}
+
 /// A request that was not answered yet.
 struct Pending {
     key: KeyPair,
     csr: Bytes,
+    /// When it was made, Unix nanoseconds.
+    asked: i64,
 }
 
 impl Identity {
@@ -89,7 +103,7 @@ impl Identity {
         Ok(Identity {
             dir: data.to_owned(),
             state: RwLock::new(Arc::new(state)),
-            pending: Mutex::new(None),
+            renewal: Mutex::default(),
             heads: Mutex::new(heads::Keeper::open(data)),
             seen,
         })
@@ -145,22 +159,24 @@ impl Session for Identity {
     fn renewal(&self, now: i64) -> Option<Bytes> {
         let facts = self.state().facts.clone();
         let due = facts.not_before.saturating_add((facts.not_after - facts.not_before) / 3 * 2);
-        if now < due {
+        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back ends the pause too.
+        let paused = |last| (0..RENEWAL_PAUSE_NANOS).contains(&now.saturating_sub(last));
+        if now < due || renewal.last.is_some_and(paused) {
             return None;
         }
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.is_none() {
+        if renewal.pending.is_none() {
             match request() {
-                Ok((key, csr)) => *pending = Some(Pending { key, csr }),
+                Ok((key, csr)) => renewal.pending = Some(Pending { key, csr, asked: now }),
                 Err(error) => tracing::error!("could not make a new key: {error:#}"),
             }
         }
-        pending.as_ref().map(|pending| pending.csr.clone())
+        renewal.pending.as_ref().map(|pending| pending.csr.clone())
     }
 
     fn renewed(&self, chain: Vec<Bytes>) -> anyhow::Result<()> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = pending.as_ref().context("a certificate came that was not asked for")?;
+        let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = renewal.pending.as_ref().context("a certificate came that was not asked for")?;
         let state = self.state();
         let pair = Pair::checked(&asked.key, &chain, &state.roots)?;
         ensure!(
@@ -170,7 +186,7 @@ impl Session for Identity {
         );
         pair.write(&self.dir)?;
         self.reload()?;
-        *pending = None;
+        *renewal = Renewal { pending: None, last: Some(asked.asked) };
         tracing::info!(agent = state.facts.agent, "the certificate was renewed");
         Ok(())
     }
