@@ -3,6 +3,8 @@
 //! A test says what should be true ([`Site::collector`], [`Collector::agent`], [`wait`]) and waits for
 //! it; nothing sleeps for a fixed time. Everything lives below one temporary folder and ends with it.
 
+pub mod tls;
+
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
