@@ -136,6 +136,8 @@ impl Services {
         let presence = match view.state {
             "connected" => Presence::Reporting,
             "never" => Presence::NeverSeen,
+            "stopped" => Presence::Stopped,
+            "revoked" => Presence::Revoked,
             _ => Presence::Silent,
         };
         let lag = view.sources.iter().map(|source| source.lag_seconds).reduce(f64::max);
@@ -349,7 +351,7 @@ fn system(covered: Coverage) -> System {
     members.extend(covered.silent.iter().map(|silent| Member {
         site: silent.site.clone(),
         agent: Some(silent.agent.clone()),
-        presence: Presence::Silent,
+        presence: if silent.orderly { Presence::Stopped } else { Presence::Silent },
         last_seen: Some(silent.since.clone()),
         missing: Vec::new(),
     }));

@@ -172,6 +172,8 @@ impl Page {
         match presence {
             Presence::Reporting => self.lang.say("在线", "reporting"),
             Presence::Silent => self.lang.say("失联", "silent"),
+            Presence::Stopped => self.lang.say("已停止", "stopped"),
+            Presence::Revoked => self.lang.say("已吊销", "revoked"),
             Presence::NeverSeen => self.lang.say("从未上报", "never seen"),
         }
     }

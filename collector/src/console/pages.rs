@@ -149,6 +149,7 @@ struct Count {
 struct Tally {
     reporting: usize,
     silent: usize,
+    stopped: usize,
     never: usize,
 }
 
@@ -399,6 +400,9 @@ fn tally(hosts: &[HostRow]) -> Tally {
         match host.presence {
             Presence::Reporting => tally.reporting += 1,
             Presence::Silent => tally.silent += 1,
+            Presence::Stopped => tally.stopped += 1,
+            // It is history: nobody waits for it.
+            Presence::Revoked => {}
             Presence::NeverSeen => tally.never += 1,
         }
     }

@@ -69,6 +69,10 @@ pub enum Presence {
     Reporting,
     /// Not any more.
     Silent,
+    /// Not any more, and it said so: it was stopped in good order.
+    Stopped,
+    /// Not any more, because it may not.
+    Revoked,
     /// Never.
     #[default]
     NeverSeen,
