@@ -176,7 +176,8 @@ impl Session for Identity {
 
     fn renewed(&self, chain: Vec<Bytes>) -> anyhow::Result<()> {
         let mut renewal = self.renewal.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = renewal.pending.as_ref().context("a certificate came that was not asked for")?;
+        let asked =
+            renewal.pending.as_ref().context("a certificate came that was not asked for")?;
         let state = self.state();
         let pair = Pair::checked(&asked.key, &chain, &state.roots)?;
         ensure!(
