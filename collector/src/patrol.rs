@@ -12,7 +12,7 @@ use hengwei_protocol::Kind;
 use hengwei_protocol::identity::hex;
 use hengwei_protocol::record;
 use hengwei_protocol::wire::Field;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Sender;
@@ -37,6 +37,8 @@ const MEMORY: &[u8] = b"watch";
 pub struct Presence {
     services: Arc<Services>,
     notes: mpsc::Sender<Note>,
+    /// Has the patrol look around at once.
+    look: Arc<Notify>,
     waiting: std::sync::Mutex<Option<mpsc::Receiver<Note>>>,
 }
 
@@ -44,7 +46,8 @@ impl Presence {
     /// Tells the fleet of `services`.
     pub fn new(services: Arc<Services>) -> Presence {
         let (notes, waiting) = mpsc::channel(NOTES);
-        Presence { services, notes, waiting: std::sync::Mutex::new(Some(waiting)) }
+        let look = Arc::new(Notify::new());
+        Presence { services, notes, look, waiting: std::sync::Mutex::new(Some(waiting)) }
     }
 
     fn note(
@@ -86,6 +89,10 @@ impl Observer for Presence {
 
     fn disconnected(&self, agent: &str, _: &ConnectionInfo, orderly: bool) {
         self.services.fleet.disconnected(agent, orderly, time::now());
+        if orderly {
+            // Said once, so it is remembered before this collector can be killed and forget it.
+            self.look.notify_one();
+        }
     }
 
     fn clock_offset(&self, agent: &str, nanos: i64) {
@@ -116,6 +123,7 @@ pub struct Patrol {
     own: Own,
     watch: Watch,
     notes: Option<mpsc::Receiver<Note>>,
+    asked: Arc<Notify>,
     coverage: Gauges,
     started: i64,
     told: (u64, u64),
@@ -126,35 +134,45 @@ impl Patrol {
     pub fn new(services: Arc<Services>, own: Own, presence: &Presence, coverage: Gauges) -> Patrol {
         let memory = services.history.get(tree::SETTINGS, MEMORY);
         let watch = Watch::new(memory.as_deref());
+        watch.stopped().for_each(|agent| services.fleet.stopped(agent));
+        let asked = Arc::clone(&presence.look);
         let notes =
             presence.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        Patrol { services, own, watch, notes, coverage, started: time::now(), told: (0, 0) }
+        let started = time::now();
+        Patrol { services, own, watch, notes, asked, coverage, started, told: (0, 0) }
     }
 
     /// Looks around until stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let Some(mut notes) = self.notes.take() else { return };
+        let mut last = false;
         loop {
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the collector's own observations wait");
             }
+            if last {
+                // Inputs have ended by now, so no more will come than what waits here.
+                while let Ok(note) = notes.try_recv() {
+                    self.write(note).await;
+                }
+                return;
+            }
+            let asked = Arc::clone(&self.asked);
             let round = stopped(&stop, ROUND);
             tokio::pin!(round);
-            loop {
+            last = loop {
                 tokio::select! {
-                    ended = &mut round => {
-                        if ended {
-                            return;
-                        }
-                        break;
-                    }
-                    Some(note) = notes.recv() => {
-                        if let Err(error) = self.own.write(vec![note], time::now()).await {
-                            tracing::error!(%error, "a note of the collector was not written");
-                        }
-                    }
+                    ended = &mut round => break ended,
+                    () = asked.notified() => break false,
+                    Some(note) = notes.recv() => self.write(note).await,
                 }
-            }
+            };
+        }
+    }
+
+    async fn write(&self, note: Note) {
+        if let Err(error) = self.own.write(vec![note], time::now()).await {
+            tracing::error!(%error, "a note of the collector was not written");
         }
     }
 

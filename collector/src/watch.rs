@@ -139,6 +139,11 @@ impl Watch {
         serde_json::to_vec(&self.state).expect("names and numbers are JSON")
     }
 
+    /// Agents that said that they stop, and did not come back.
+    pub fn stopped(&self) -> impl Iterator<Item = &str> {
+        self.state.orderly.iter().map(String::as_str)
+    }
+
     /// What is to be told at `now`, Unix nanoseconds.
     pub fn check(&mut self, view: &View, now: i64) -> Vec<Own> {
         self.remember_orderly(view);

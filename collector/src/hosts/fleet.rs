@@ -229,6 +229,13 @@ impl Fleet {
         }
     }
 
+    /// An agent said that it stops, before this collector was started.
+    pub fn stopped(&self, agent: &str) {
+        if let Some(live) = self.lock().get_mut(agent).filter(|live| !live.connected) {
+            live.orderly = true;
+        }
+    }
+
     /// An agent said something, be it nothing; `offset` as in [`Fleet::connected`].
     pub fn sign(&self, agent: &str, offset: Option<i64>, now: i64) {
         if let Some(live) = self.lock().get_mut(agent) {
@@ -609,6 +616,11 @@ mod tests {
             live.connected && !live.orderly,
             "the old connection ended after the new one began"
         );
+        fleet.stopped("his-01");
+        assert!(!fleet.get("his-01").unwrap().orderly, "what was said before it came is over");
+        fleet.disconnected("his-01", false, START + 6);
+        fleet.stopped("his-01");
+        assert!(fleet.get("his-01").unwrap().orderly);
         fleet.sign("nobody", None, START);
         assert_eq!(fleet.get("nobody"), None);
         fleet.forget("his-01");
