@@ -200,6 +200,10 @@ fn an_agent_that_stops_in_good_order_is_stopped_and_not_lost() -> anyhow::Result
     state(&collector, "reporting")?;
     agent.stop()?;
     state(&collector, "stopped")?;
+    // It said so once, and is not asked again by a collector that was started anew.
+    collector.stop()?;
+    collector.start()?;
+    state(&collector, "stopped")?;
     agent.start()?;
     state(&collector, "reporting")?;
     // A kill says nothing, so it must not look like a good-bye.
