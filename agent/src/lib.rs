@@ -36,6 +36,7 @@ pub mod sources;
 pub mod spool;
 pub mod status;
 mod systemd;
+pub mod time;
 
 /// The spool's disk failed: the process must end and open it again.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use hengwei_agent::config::{self, Config};
 use hengwei_agent::identity::{self, Identity};
 use hengwei_agent::sources::SOURCES;
-use hengwei_agent::{Unsafe, enroll, ship, sources, status};
+use hengwei_agent::{Unsafe, enroll, ship, sources, status, time};
 use hengwei_protocol::identity::hex;
 use tokio_util::sync::CancellationToken;
 
@@ -201,7 +201,7 @@ fn print_status(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
             println!("{}", serde_json::to_string(line)?);
         }
     } else {
-        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let now = time::now();
         print!("{}", status::render(&lines, now));
     }
     Ok(ExitCode::SUCCESS)

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::spool::Spool;
+use crate::time::now;
 
 mod dial;
 mod host;
@@ -269,8 +270,4 @@ pub fn instance() -> Bytes {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers never fail once booted");
     Bytes::copy_from_slice(&bytes)
-}
-
-fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }

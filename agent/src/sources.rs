@@ -16,6 +16,7 @@ use hengwei_protocol::{Kind, identity, limits};
 use tokio_util::sync::CancellationToken;
 
 use crate::spool::{Appended, Spool};
+use crate::time;
 
 mod supervisor;
 
@@ -169,7 +170,7 @@ impl Output {
     async fn tell_lost(&self) -> Result<(), Stopping> {
         let lost = std::mem::take(&mut *self.lost());
         let Some((kind, origin)) = lost.place.clone() else { return Ok(()) };
-        let now = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+        let now = time::now();
         let detail = "the spool's disk did not keep up".to_owned();
         let gap = NewRecord::gap(now, Cause::Overrun, lost.records, lost.bytes, detail);
         let chunk = Chunk { kind, origin, records: vec![gap], position: None };

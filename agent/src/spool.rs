@@ -548,7 +548,3 @@ fn random() -> u64 {
     aws_lc_rs::rand::fill(&mut bytes).expect("the system's random numbers never fail once booted");
     u64::from_le_bytes(bytes)
 }
-
-fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
-}

@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::reconcile::{Verdict, reconcile};
 use super::turns::Turns;
-use super::{Dial, Ended, Ship, now};
+use super::{Dial, Ended, Ship};
 use crate::spool::{Acked, Slice, Spool};
+use crate::time::now;
 
 /// Records of one batch, before compression.
 const BATCH_BYTES: usize = 1 << 20;

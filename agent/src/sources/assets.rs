@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -19,6 +19,7 @@ use serde::Deserialize;
 use self::engine::{Cadence, Engine, Look};
 use self::read::Stamp;
 use super::{Context, Source};
+use crate::time;
 
 pub(crate) mod accounts;
 mod command;
@@ -123,7 +124,7 @@ impl Source for Assets {
             // Looking reads hundreds of files and may ask rpm: not on a thread others share.
             let look = tokio::task::spawn_blocking(move || {
                 let changed = host.changed();
-                let step = engine.step(now(), &changed, &mut |class| host.look(class));
+                let step = engine.step(time::now(), &changed, &mut |class| host.look(class));
                 (engine, host, step)
             });
             let (engine, host, step) = tokio::select! {
@@ -159,11 +160,6 @@ pub fn snapshot(root: &Path) -> (Vec<Item>, Vec<String>) {
         }
     }
     (items, problems)
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The host below a root, and what of it was seen before.

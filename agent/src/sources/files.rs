@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hengwei_protocol::wire::Origin;
@@ -33,7 +33,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{Chunk, Context, Source};
-use engine::{Engine, Now};
+use crate::time::Now;
+use engine::Engine;
 use pattern::Pattern;
 
 /// How often every log is looked at although nothing was heard of it.
@@ -372,12 +373,6 @@ impl Watch {
             _ => Look::Everywhere,
         }
     }
-}
-
-/// Now, in Unix nanoseconds.
-fn unix_nanos() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -30,7 +30,8 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use super::{Context, Source};
-use engine::{Engine, Now};
+use crate::time::Now;
+use engine::Engine;
 use scope::Scope;
 
 /// How often everything is looked at from outside.
@@ -192,7 +193,7 @@ impl Source for Integrity {
 
 /// What is due, and a step of the scan; the bytes it read.
 fn work(engine: &mut Engine) -> usize {
-    let now = now();
+    let now = Now::read();
     if engine.next_due().is_some_and(|due| due <= now.steady) {
         engine.settle(now);
     }
@@ -279,7 +280,7 @@ impl Watch {
 
     /// Passes an event on; true when a folder on the way to a guarded path may have come or gone.
     fn notice(&mut self, engine: &mut Engine, event: &notify::Event) -> bool {
-        let now = now();
+        let now = Now::read();
         let mut folder = false;
         for path in &event.paths {
             folder |= engine.touched(path, now);
@@ -292,12 +293,6 @@ impl Watch {
         );
         comes_or_goes && (folder || matches!(event.kind, EventKind::Remove(_)))
     }
-}
-
-fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let wall = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    Now { wall, steady: Instant::now() }
 }
 
 #[cfg(test)]

@@ -15,13 +15,14 @@ mod export;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::{Chunk, Context, Output, Source};
+use crate::time;
 use batch::{Batcher, Mark};
 use export::Parser;
 
@@ -280,7 +281,7 @@ async fn read(
         match tokio::time::timeout(wait, stdout.read(&mut buffer)).await {
             Ok(Ok(0)) => break,
             Ok(Ok(length)) => {
-                let now = unix_nanos();
+                let now = time::now();
                 let mut entries = Vec::new();
                 parser.feed(&buffer[..length], |entry| entries.push(entry))?;
                 for entry in entries {
@@ -318,12 +319,6 @@ fn forbidden(line: &str) -> Option<Ended> {
 
 fn shorten(text: &str) -> String {
     text.trim().chars().take(MAX_COMPLAINT).collect()
-}
-
-/// Now, in Unix nanoseconds.
-fn unix_nanos() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use hengwei_protocol::Kind;
@@ -25,6 +25,7 @@ use sysinfo::{
 use self::sample::{Disk, Filesystem, Memory, Network, Process, Processor, Sample};
 use super::assets::{accounts, file_stamp, mounts, read_file, read_line, system};
 use super::{Chunk, Context, Source};
+use crate::time;
 
 mod sample;
 
@@ -131,7 +132,7 @@ impl Source for Performance {
             let chunk = Chunk {
                 kind: Kind::Performance,
                 origin: Arc::clone(&origin),
-                records: sample.records(now()),
+                records: sample.records(time::now()),
                 position: None,
             };
             if output.send(chunk).await.is_err() {
@@ -139,11 +140,6 @@ impl Source for Performance {
             }
         }
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// What is kept between measurements, for what is a difference of two.

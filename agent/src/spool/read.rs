@@ -18,7 +18,8 @@ use prost::Message;
 use super::format::{self, FRAME_HEADER, Frame, Payload};
 use super::state::Gap;
 use super::view::{Plan, Segment, Shared};
-use super::{Error, SOURCE, now};
+use super::{Error, SOURCE};
+use crate::time::now;
 
 /// Bytes read from a file at once.
 const READ: u64 = 128 << 10;

@@ -19,7 +19,8 @@ use super::format::{self, BadHeader, HEADER, Header, Payload};
 use super::read::{Found, Frames, damage};
 use super::state::{self, State};
 use super::view::{Positions, Queue, Segment};
-use super::{Error, new_epoch, now};
+use super::{Error, new_epoch};
+use crate::time::now;
 
 /// One file as it was found.
 struct Scanned {

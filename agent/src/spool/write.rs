@@ -24,7 +24,8 @@ use super::disk::Disk;
 use super::format::{self, Header, Payload, Position};
 use super::state::Gap;
 use super::view::{Health, Queue, Segment, Shared, slot};
-use super::{Limits, now, random};
+use super::{Limits, random};
+use crate::time::now;
 
 /// What one round writes at most, a chunk that is larger by itself aside.
 const ROUND_BYTES: usize = 512 << 10;

@@ -37,6 +37,7 @@ use super::place::{self, FileId, Place, Unfit, fingerprint};
 use super::rotation;
 use super::tail::{Outcome, Tail};
 use crate::sources::Chunk;
+use crate::time::Now;
 use catch_up::{Life, Search, truncation};
 use log::Log;
 
@@ -50,20 +51,6 @@ const MAX_LINGERING: usize = 8;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// Folders watched.
 const MAX_FOLDERS: usize = 4_096;
-
-/// Both clocks, passed in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    /// Unix nanoseconds.
-    pub(super) wall: i64,
-    pub(super) steady: Instant,
-}
-
-impl Now {
-    pub(super) fn read() -> Now {
-        Now { wall: super::unix_nanos(), steady: Instant::now() }
-    }
-}
 
 /// The whole of the source but for waiting and sending.
 pub(super) struct Engine {

@@ -25,6 +25,7 @@ use super::look::{Entry, Look, Seen, Type};
 use super::packages::{self, Question};
 use super::scope::{Resolved, Scope};
 use crate::sources::{Chunk, NewRecord};
+use crate::time::Now;
 
 /// A path is looked at when nothing happened to it for so long …
 const QUIET: Duration = Duration::from_millis(500);
@@ -45,14 +46,6 @@ const SCAN_PATHS: usize = 64;
 const MAX_PATHS: usize = 200_000;
 /// The key of what was adopted.
 const ADOPTED: &str = "adopted";
-
-/// Both clocks, passed in.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Now {
-    /// Unix nanoseconds.
-    pub(super) wall: i64,
-    pub(super) steady: Instant,
-}
 
 /// Configured entries whose paths are in the baseline.
 #[derive(Debug, Default, Serialize, Deserialize)]
