@@ -27,8 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::history::tree;
-use crate::judge::{Decision, Error};
-use crate::store::{self, Store};
+use crate::store::{self, Decision, Error, Store};
 
 /// How long a one-time link can be used.
 pub const INVITE_SECS: i64 = 24 * 3600;

@@ -14,7 +14,7 @@ use hengwei_protocol::identity;
 use serde::{Deserialize, Serialize};
 
 use crate::history::{Entry, History, Put, tree};
-use crate::judge::{Decision, Error};
+use crate::store::{Decision, Error};
 use crate::time;
 
 /// Events kept as evidence from the beginning of an alert.

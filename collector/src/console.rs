@@ -76,7 +76,7 @@ pub struct Services {
     pub views: Arc<dyn Views>,
     /// When sessions end.
     pub policy: Policy,
-    /// The clock, Unix nanoseconds; [`now`] but in tests.
+    /// The clock, Unix nanoseconds; [`crate::time::now`] but in tests.
     pub clock: fn() -> i64,
     /// Ends live streams, so that stopping does not wait for their readers.
     pub stop: CancellationToken,
@@ -86,11 +86,6 @@ impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Services")
     }
-}
-
-/// Now, Unix nanoseconds.
-pub fn now() -> i64 {
-    i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// What handlers share.

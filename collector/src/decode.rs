@@ -35,7 +35,7 @@ use bytes::Bytes;
 use hengwei_protocol::wire::{Block, Gap, Origin, Record, record::Body};
 use hengwei_protocol::{Kind, record};
 
-use crate::event::{Event, Events, Sender, names};
+use crate::event::{Event, Events, OWN_AGENT, Sender, names};
 use charset::Charset;
 use out::Out;
 
@@ -186,8 +186,6 @@ const SECURITY_DATASETS: &[&str] = &["auth", "audit", "auditd", "secure"];
 const SYSLOG: &str = "syslog";
 /// The dataset of lines about which nothing is known.
 const RAW: &str = "raw";
-/// The agent id of the collector's own records.
-const OWN_AGENT: &str = "collector";
 /// The dataset of gaps.
 const GAP: &str = "hengwei.gap";
 /// The most that "message repeated N times" is believed.

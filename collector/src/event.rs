@@ -21,7 +21,10 @@ use bytes::Bytes;
 use hengwei_protocol::Kind;
 use hengwei_protocol::wire::Origin;
 
-pub use view::{EventRef, FieldNames, rfc3339};
+pub use view::{EventRef, FieldNames};
+
+/// The agent id of the collector's own records; no certificate is issued for it.
+pub const OWN_AGENT: &str = "collector";
 
 /// A field's name, interned. Ids of known ECS names are constants in [`names`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -17,14 +17,14 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use self::rows::{key, prefix};
-use crate::event::rfc3339;
 use crate::history::tree;
+use crate::registry;
+use crate::store::{Store, parse};
+use crate::time::rfc3339;
 
 pub use self::fleet::{Fleet, Live, Performance};
 pub use self::observe::Observer;
-#[cfg(test)]
-pub(crate) use self::rows::fake;
-pub use self::rows::{Change, Host, Known, Lag, Rows, known};
+pub use self::rows::{Change, Host, Known, Lag, known};
 
 /// Changes a view shows, newest first.
 const RECENT: usize = 50;
@@ -90,15 +90,15 @@ pub struct SourceView {
 }
 
 /// Every host, by agent id.
-pub fn list(rows: &impl Rows, fleet: &Fleet, now: i64) -> Vec<HostView> {
-    let expiries = expiries(rows);
-    let known = known(rows);
-    known.into_iter().map(|(agent, one)| shown(rows, fleet, &expiries, &agent, one, now)).collect()
+pub fn list(store: &dyn Store, fleet: &Fleet, now: i64) -> Vec<HostView> {
+    let expiries = expiries(store);
+    let known = known(store);
+    known.into_iter().map(|(agent, one)| shown(store, fleet, &expiries, &agent, one, now)).collect()
 }
 
 /// One host, by agent id or, where only one has it, by host name.
-pub fn view(rows: &impl Rows, fleet: &Fleet, name: &str, now: i64) -> Option<HostView> {
-    let mut known = known(rows);
+pub fn view(store: &dyn Store, fleet: &Fleet, name: &str, now: i64) -> Option<HostView> {
+    let mut known = known(store);
     let agent = if known.contains_key(name) {
         name.to_owned()
     } else {
@@ -109,36 +109,36 @@ pub fn view(rows: &impl Rows, fleet: &Fleet, name: &str, now: i64) -> Option<Hos
         }
     };
     let one = known.remove(&agent)?;
-    let mut view = shown(rows, fleet, &expiries(rows), &agent, one, now);
-    view.inventory = Some(inventory(rows, &agent));
-    view.changes = Some(changes(rows, &agent, RECENT));
+    let mut view = shown(store, fleet, &expiries(store), &agent, one, now);
+    view.inventory = Some(inventory(store, &agent));
+    view.changes = Some(changes(store, &agent, RECENT));
     Some(view)
 }
 
 /// Items of one class of a host (`package`, `socket` …), in the order of their keys.
-pub fn items(rows: &impl Rows, agent: &str, item: &str, limit: usize) -> Vec<Json> {
+pub fn items(store: &dyn Store, agent: &str, item: &str, limit: usize) -> Vec<Json> {
     let mut found = Vec::new();
-    rows.scan(tree::INVENTORY, &key(&[agent, item, ""]), &mut |_, value| {
-        found.extend(serde_json::from_slice::<Json>(value));
+    store.scan(tree::INVENTORY, &key(&[agent, item, ""]), &mut |_, value| {
+        found.extend(parse::<Json>(tree::INVENTORY, value));
         found.len() < limit
     });
     found
 }
 
 /// The latest changes of a host's inventory, newest first.
-pub fn changes(rows: &impl Rows, agent: &str, limit: usize) -> Vec<Change> {
+pub fn changes(store: &dyn Store, agent: &str, limit: usize) -> Vec<Change> {
     let mut found = Vec::new();
-    rows.scan_back(tree::INVENTORY_CHANGES, &prefix(agent), &mut |_, value| {
-        found.extend(serde_json::from_slice::<Change>(value));
+    store.scan_back(tree::INVENTORY_CHANGES, &prefix(agent), &mut |_, value| {
+        found.extend(parse::<Change>(tree::INVENTORY_CHANGES, value));
         found.len() < limit
     });
     found
 }
 
-fn inventory(rows: &impl Rows, agent: &str) -> BTreeMap<String, u64> {
+fn inventory(store: &dyn Store, agent: &str) -> BTreeMap<String, u64> {
     let prefix = prefix(agent);
     let mut counts = BTreeMap::new();
-    rows.scan(tree::INVENTORY, &prefix, &mut |key, _| {
+    store.scan(tree::INVENTORY, &prefix, &mut |key, _| {
         let item = key[prefix.len()..].split(|&byte| byte == 0).next().unwrap_or_default();
         *counts.entry(String::from_utf8_lossy(item).into_owned()).or_default() += 1;
         true
@@ -147,7 +147,7 @@ fn inventory(rows: &impl Rows, agent: &str) -> BTreeMap<String, u64> {
 }
 
 fn shown(
-    rows: &impl Rows,
+    store: &dyn Store,
     fleet: &Fleet,
     expiries: &BTreeMap<String, String>,
     agent: &str,
@@ -172,7 +172,7 @@ fn shown(
         clock_offset_seconds: live.clock_offset.map(|offset| offset as f64 / 1e9),
         certificate_expires: expiries.get(agent).cloned(),
         performance: Some(live.performance).filter(|performance| performance.is_fresh(now)),
-        sources: sources(rows, agent),
+        sources: sources(store, agent),
         inventory: None,
         changes: None,
         host: one.host.host,
@@ -184,10 +184,10 @@ fn shown(
     }
 }
 
-fn sources(rows: &impl Rows, agent: &str) -> Vec<SourceView> {
+fn sources(store: &dyn Store, agent: &str) -> Vec<SourceView> {
     let mut found = Vec::new();
-    rows.scan(tree::SOURCES, &prefix(agent), &mut |_, value| {
-        if let Ok(lag) = serde_json::from_slice::<Lag>(value) {
+    store.scan(tree::SOURCES, &prefix(agent), &mut |_, value| {
+        if let Some(lag) = parse::<Lag>(tree::SOURCES, value) {
             found.push(SourceView {
                 source: lag.source,
                 path: lag.path,
@@ -204,121 +204,101 @@ fn sources(rows: &impl Rows, agent: &str) -> Vec<SourceView> {
     found
 }
 
-/// When the newest good certificate of each agent ends. The registry owns these rows: they are read
-/// loosely, and one that reads differently shows no end.
-fn expiries(rows: &impl Rows) -> BTreeMap<String, String> {
-    let mut ends: BTreeMap<String, String> = BTreeMap::new();
-    rows.scan(tree::CERTIFICATES, b"", &mut |_, value| {
-        let Ok(row) = serde_json::from_slice::<Json>(value) else { return true };
-        let revoked = row
-            .get("revoked")
-            .is_some_and(|revoked| !matches!(revoked, Json::Null | Json::Bool(false)));
-        let (Some(agent), Some(end)) =
-            (row.get("agent").and_then(Json::as_str), row.get("not_after"))
-        else {
-            return true;
-        };
-        let end = match end {
-            Json::String(text) => text.clone(),
-            other => other.as_i64().map(rfc3339).unwrap_or_default(),
-        };
-        let newer = ends.get(agent).is_none_or(|known| *known < end);
-        if !revoked && newer && !end.is_empty() {
-            ends.insert(agent.to_owned(), end);
-        }
-        true
+/// When the newest good certificate of each agent ends, RFC 3339.
+fn expiries(store: &dyn Store) -> BTreeMap<String, String> {
+    let newest = registry::list(store).into_iter().filter_map(|listed| {
+        let good = listed.certificates.iter().filter(|certificate| certificate.revoked.is_none());
+        let end = good.map(|certificate| certificate.not_after).max()?;
+        Some((listed.agent.id, rfc3339(end)))
     });
-    ends
+    newest.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::fake::Memory;
     use super::*;
+    use crate::registry::{Agent, Certificate, Revocation};
+    use crate::store::fake::Fake;
     use serde_json::json;
 
     const DAY: i64 = 86_400 * 1_000_000_000;
     const START: i64 = 20_000 * DAY;
 
-    fn rows() -> Memory {
-        let mut rows = Memory::default();
-        rows.put(
-            tree::AGENTS,
-            "his-01",
-            json!({"site": "s1", "system": "health-card", "host": "old"}),
-        );
-        rows.put(
-            tree::AGENTS,
-            "his-02",
-            json!({"site": "s2", "system": "health-card", "host": "h2", "os": "Debian 12"}),
-        );
-        rows.put(
-            tree::AGENTS,
-            "his-03",
-            json!({"site": "s3", "system": "x", "host": "h2", "revoked": {"by": "wang"}}),
-        );
-        rows.put(
+    fn store() -> Fake {
+        let store = Fake::default();
+        let agent =
+            |id: &str, site: &str, host: &str, os: &str, revoked: bool, serials: &[&str]| {
+                let agent = Agent {
+                    id: id.into(),
+                    site: site.into(),
+                    system: "health-card".into(),
+                    host: host.into(),
+                    os: os.into(),
+                    certificates: serials.iter().map(|serial| (*serial).to_owned()).collect(),
+                    revoked: revoked.then(Revocation::default),
+                    ..Agent::default()
+                };
+                store.put(tree::AGENTS, id, json!(agent));
+            };
+        agent("his-01", "s1", "old", "", false, &["01", "02", "03", "04"]);
+        agent("his-02", "s2", "h2", "Debian 12", false, &["05"]);
+        agent("his-03", "s3", "h2", "", true, &[]);
+        let certificate = |serial: &str, agent: &str, days: i64, revoked: bool| {
+            let certificate = Certificate {
+                serial: serial.into(),
+                agent: agent.into(),
+                not_after: START + days * DAY,
+                revoked: revoked.then(Revocation::default),
+                ..Certificate::default()
+            };
+            store.put(tree::CERTIFICATES, serial, json!(certificate));
+        };
+        certificate("01", "his-01", 90, false);
+        certificate("02", "his-01", 99, true);
+        certificate("03", "his-01", 10, false);
+        store.put(tree::CERTIFICATES, "04", json!("rubbish"));
+        certificate("05", "his-02", 30, false);
+        store.put(
             tree::HOSTS,
             "his-01",
             json!({"host": "h1", "os": "Kylin V10", "first_seen": START, "last_seen": START + DAY}),
         );
-        rows.put(
-            tree::CERTIFICATES,
-            "01",
-            json!({"agent": "his-01", "not_after": START + 90 * DAY}),
-        );
-        rows.put(
-            tree::CERTIFICATES,
-            "02",
-            json!({"agent": "his-01", "not_after": START + 99 * DAY, "revoked": {"by": "x"}}),
-        );
-        rows.put(
-            tree::CERTIFICATES,
-            "03",
-            json!({"agent": "his-01", "not_after": START + 10 * DAY, "revoked": null}),
-        );
-        rows.put(
-            tree::CERTIFICATES,
-            "04",
-            json!({"agent": "his-02", "not_after": "2030-01-01T00:00:00Z"}),
-        );
-        rows.put(tree::CERTIFICATES, "05", json!("rubbish"));
-        rows.put(tree::SOURCES, "his-01\0files\0/var/log/auth.log", json!({"source": "files", "path": "/var/log/auth.log", "records": 9, "lag": 1_500_000_000}));
+        store.put(tree::SOURCES, "his-01\0files\0/var/log/auth.log", json!({"source": "files", "path": "/var/log/auth.log", "records": 9, "lag": 1_500_000_000}));
         for (item, name) in [("package", "a"), ("package", "b"), ("user", "root")] {
-            rows.put(
+            store.put(
                 tree::INVENTORY,
-                &format!("his-01\0{item}\0{name}"),
+                format!("his-01\0{item}\0{name}"),
                 json!({"hengwei.asset.key": name}),
             );
         }
-        rows.put(tree::INVENTORY, "his-011\0package\0a", json!({}));
+        store.put(tree::INVENTORY, "his-011\0package\0a", json!({}));
         for n in 0..60 {
-            rows.put(
+            store.put(
                 tree::INVENTORY_CHANGES,
-                &format!("his-01\0{n:03}"),
+                format!("his-01\0{n:03}"),
                 json!({"key": n.to_string()}),
             );
         }
-        rows
+        store
     }
 
     #[test]
     fn the_list_shows_every_host_and_its_state() {
-        let (rows, fleet) = (rows(), Fleet::new());
-        fleet.recall(&rows);
-        let found: Vec<_> = list(&rows, &fleet, START)
+        let (store, fleet) = (store(), Fleet::new());
+        fleet.recall(&store);
+        let found: Vec<_> = list(&store, &fleet, START)
             .into_iter()
             .map(|view| (view.agent, view.host, view.os, view.state, view.certificate_expires))
             .collect();
-        let row = |agent: &str, host: &str, os: &str, state, end: Option<&str>| {
-            (agent.to_owned(), host.to_owned(), os.to_owned(), state, end.map(str::to_owned))
+        let row = |agent: &str, host: &str, os: &str, state, end: Option<String>| {
+            (agent.to_owned(), host.to_owned(), os.to_owned(), state, end)
         };
-        let end = rfc3339(START + 90 * DAY);
+        let end = |days: i64| Some(rfc3339(START + days * DAY));
         assert_eq!(
             found,
             [
-                row("his-01", "h1", "Kylin V10", "away", Some(&end)),
-                row("his-02", "h2", "Debian 12", "never", Some("2030-01-01T00:00:00Z")),
+                row("his-01", "h1", "Kylin V10", "away", end(90)),
+                row("his-02", "h2", "Debian 12", "never", end(30)),
                 row("his-03", "h2", "", "revoked", None),
             ]
         );
@@ -326,8 +306,8 @@ mod tests {
 
     #[test]
     fn one_host_shows_inventory_changes_and_sources() {
-        let (rows, fleet) = (rows(), Fleet::new());
-        let view_of = |name: &str| view(&rows, &fleet, name, START);
+        let (store, fleet) = (store(), Fleet::new());
+        let view_of = |name: &str| view(&store, &fleet, name, START);
         let view = view_of("his-01").unwrap();
         let counts: Vec<_> =
             view.inventory.as_ref().unwrap().iter().map(|(k, n)| (k.as_str(), *n)).collect();
@@ -338,7 +318,7 @@ mod tests {
         assert_eq!(view_of("h1").unwrap().agent, "his-01", "found by its name too");
         assert_eq!(view_of("h2"), None, "two have that name");
         assert_eq!(view_of("nobody"), None);
-        assert_eq!(items(&rows, "his-01", "package", 1).len(), 1);
+        assert_eq!(items(&store, "his-01", "package", 1).len(), 1);
         let json = serde_json::to_value(&view).unwrap();
         assert_eq!(json["inventory"]["package"], 2);
     }

@@ -16,11 +16,10 @@ use hengwei_protocol::budget::Budget;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::history::History;
-use crate::judge::{Decision, Desk, Error, Prepared, Stored};
+use crate::judge::{Desk, Prepared, Stored};
 use crate::metrics::Metrics;
 use crate::pki::Pki;
-use crate::registry::View;
+use crate::store::{Error, Judge, Store};
 
 pub use agents::{Agents, Config as AgentsConfig};
 
@@ -46,7 +45,7 @@ pub struct Context<T = Desk> {
     /// Where batches and decisions go.
     pub desk: T,
     /// What is asked without deciding: the registry, where queues stand.
-    pub view: Arc<dyn View>,
+    pub store: Arc<dyn Store>,
     /// Keys and certificates.
     pub pki: Arc<Pki>,
     /// Counts.
@@ -60,30 +59,17 @@ pub struct Context<T = Desk> {
 }
 
 /// The way to the judge, as inputs use it: [`Desk`], or a test's double.
-pub trait Take: Clone + Send + Sync + 'static {
+pub trait Take: Judge + Clone + 'static {
     /// As [`Desk::submit`].
     fn submit(
         &self,
         prepared: Prepared,
     ) -> impl Future<Output = oneshot::Receiver<Result<Stored, Error>>> + Send;
-    /// As [`Desk::transact`].
-    fn transact<A, F>(&self, decide: F) -> impl Future<Output = Result<A, Error>> + Send
-    where
-        A: Send + 'static,
-        F: FnOnce(&dyn View, i64) -> Result<(Decision, A), Error> + Send + 'static;
 }
 
 impl Take for Desk {
     async fn submit(&self, prepared: Prepared) -> oneshot::Receiver<Result<Stored, Error>> {
         Desk::submit(self, prepared).await
-    }
-
-    async fn transact<A, F>(&self, decide: F) -> Result<A, Error>
-    where
-        A: Send + 'static,
-        F: FnOnce(&dyn View, i64) -> Result<(Decision, A), Error> + Send + 'static,
-    {
-        Desk::transact(self, move |history: &History, now| decide(history, now)).await
     }
 }
 

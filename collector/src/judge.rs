@@ -34,6 +34,7 @@ use crate::event::{Events, Sender, names};
 use crate::history::{self, Draft, Entry, History, Put, Received, Writer, tree};
 use crate::hosts::{Fleet, Observer};
 use crate::metrics::Metrics;
+use crate::store::{self, Decide, Decided, Decision, Error};
 use crate::time;
 
 /// Batches that wait for the judge, over all agents.
@@ -72,34 +73,6 @@ pub struct Stored {
     pub next: u64,
     /// Chain heads after that commit.
     pub heads: Heads,
-}
-
-/// What a transaction decides: chained entries and changes of small records, committed together.
-#[derive(Debug, Default)]
-pub struct Decision {
-    /// Chained.
-    pub entries: Vec<Entry>,
-    /// Small records.
-    pub puts: Vec<Put>,
-}
-
-/// Why the judge did not do it.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    /// The batch begins beyond what is expected.
-    #[error("a batch begins at {found} where {expected} was expected")]
-    Hole {
-        /// First number not committed.
-        expected: u64,
-        /// What came.
-        found: u64,
-    },
-    /// Short of space, or stopping.
-    #[error("not taken: {0}")]
-    Busy(String),
-    /// A transaction said no: what the operator is told.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// What the judge needs.
@@ -249,6 +222,12 @@ impl Desk {
     pub async fn stop(&self) {
         // It may have stopped already.
         let _ = self.work.send(Work::Stop).await;
+    }
+}
+
+impl store::Judge for Desk {
+    fn decide(&self, decide: Decide) -> Decided<'_> {
+        Box::pin(self.transact(move |history, now| decide(history, now).map(|it| (it, ()))))
     }
 }
 

@@ -33,7 +33,7 @@ use crate::alerts::Alert;
 use crate::console::Feed;
 use crate::history::tree;
 use crate::metrics::{LEVELS, Metrics};
-use crate::store::{self, Judge, Store};
+use crate::store::{self, Decision, Judge, Store};
 
 /// Every channel. To add one, write its file and name it here.
 pub const CHANNELS: &[Entry] = &[Entry { name: "webhook", build: webhook::build }];
@@ -334,7 +334,7 @@ impl Runner {
             let key = self.key();
             let moved = store::transact(&*self.tools.judge, move |_, _| {
                 let puts = vec![store::put(tree::SETTINGS, key, &Cursor { delivered })];
-                Ok((crate::judge::Decision { entries: vec![], puts }, ()))
+                Ok((Decision { entries: vec![], puts }, ()))
             });
             let Err(error) = moved.await else { return true };
             tracing::warn!("failed to keep the cursor of {}: {error}", self.configured.name);

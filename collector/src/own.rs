@@ -1,7 +1,7 @@
 //! The collector's own numbered source: what it sees itself (an agent silent, a disk low, coverage)
 //! becomes records that go the way of all records: decoded, judged, kept, chained.
 //!
-//! Its queue is numbered like an agent's, under the agent id [`AGENT`], which no certificate is
+//! Its queue is numbered like an agent's, under the agent id [`OWN_AGENT`], which no certificate is
 //! issued for. What can't be stored just now is tried again by whoever observed it.
 
 use std::sync::Arc;
@@ -12,12 +12,11 @@ use hengwei_protocol::wire::{Block, Field, Fields, Origin, Record, record::Body}
 use hengwei_protocol::{Kind, block, identity, record};
 
 use crate::decode;
-use crate::event::Sender;
+use crate::event::{OWN_AGENT, Sender};
 use crate::history::{Put, Received, tree};
-use crate::judge::{Decision, Desk, Error, Prepared};
+use crate::judge::{Desk, Prepared};
+use crate::store::{Decision, Error};
 
-/// The agent id of the collector itself.
-pub const AGENT: &str = "collector";
 /// The guarded system the collector is.
 pub const SYSTEM: &str = "security-platform";
 const EPOCH: &[u8] = b"own-epoch";
@@ -63,7 +62,7 @@ impl Own {
             })
             .await?;
         let sender = Sender {
-            agent: AGENT.into(),
+            agent: OWN_AGENT.into(),
             host: host.into(),
             site: site.into(),
             system: SYSTEM.into(),
@@ -89,7 +88,7 @@ impl Own {
         let first = self
             .desk
             .transact(move |history, _| {
-                let next = history.queue(AGENT, kind, &epoch).map_or(1, |ledger| ledger.next);
+                let next = history.queue(OWN_AGENT, kind, &epoch).map_or(1, |ledger| ledger.next);
                 Ok((Decision::default(), next))
             })
             .await?;

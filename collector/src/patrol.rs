@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::event::Sender;
 use crate::history::{Put, tree};
 use crate::inputs::{ConnectionInfo, Observer};
-use crate::judge::Decision;
 use crate::own::{Note, Own};
 use crate::run::stopped;
 use crate::services::Services;
+use crate::store::{Decision, Error};
 use crate::systems::{self, Gauges};
 use crate::time;
 use crate::watch::{Disk, View, Watch};
@@ -176,7 +176,7 @@ impl Patrol {
         }
     }
 
-    async fn look(&mut self) -> Result<(), crate::judge::Error> {
+    async fn look(&mut self) -> Result<(), Error> {
         let now = time::now();
         let services = Arc::clone(&self.services);
         let mut watch = self.watch.clone();

@@ -1,6 +1,6 @@
 //! The registry: which agents there are, where they belong, which certificates and tokens are good.
 //!
-//! In: the state of history ([`View`]) and what is wanted. Out: a [`Decision`] (chained entries and
+//! In: the state of history ([`Store`]) and what is wanted. Out: a [`Decision`] (chained entries and
 //! changes of small records) that the judge commits in one piece, and the answer to give once it is
 //! on disk. Every function is pure: time comes in as an argument, nothing here does I/O, so each can
 //! be run by `Desk::transact` over the state as of the last commit. Signing is handed in as a
@@ -16,9 +16,10 @@ use hengwei_protocol::wire::HostInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::history::{Entry, History, Put, QueueLedger, tree};
-use crate::judge::{Decision, Error};
+use crate::event::OWN_AGENT;
+use crate::history::{QueueLedger, tree};
 use crate::pki::{Facts, Issued};
+use crate::store::{Decision, Error, Store, entry, get, parse, put, remove};
 
 /// The longest life of a token, nanoseconds: 30 days.
 const MAX_TTL_NANOS: i64 = 30 * 86_400 * 1_000_000_000;
@@ -32,35 +33,9 @@ const MAX_HOST_TEXT: usize = 255;
 const MAX_REMEMBERED: usize = 8;
 /// The longest reason of a revocation, bytes.
 const MAX_REASON: usize = 1024;
-/// The collector's own records carry this agent id.
-const RESERVED: &str = "collector";
-
-/// What the registry reads of history.
-pub trait View: Send + Sync {
-    /// A small record.
-    fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>>;
-    /// Small records whose key begins with `prefix`, in key order, until `see` returns false.
-    fn scan(&self, tree: &'static str, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8]) -> bool);
-    /// Where a queue stands.
-    fn queue(&self, agent: &str, kind: Kind, epoch: &[u8; 16]) -> Option<QueueLedger>;
-}
-
-impl View for History {
-    fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>> {
-        History::get(self, tree, key)
-    }
-
-    fn scan(&self, tree: &'static str, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        History::scan(self, tree, prefix, see);
-    }
-
-    fn queue(&self, agent: &str, kind: Kind, epoch: &[u8; 16]) -> Option<QueueLedger> {
-        History::queue(self, agent, kind, epoch)
-    }
-}
 
 /// An agent. Times are Unix nanoseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Agent {
     /// Its id.
     pub id: String,
@@ -87,7 +62,7 @@ pub struct Agent {
 }
 
 /// Why and by whom.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
     /// Unix nanoseconds.
     pub time: i64,
@@ -98,7 +73,7 @@ pub struct Revocation {
 }
 
 /// A certificate of an agent. Times are Unix nanoseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Hexadecimal.
     pub serial: String,
@@ -186,14 +161,14 @@ pub struct Listed {
 /// Makes a token; the text is what the operator copies, and is kept nowhere. `secret` is fresh
 /// randomness and the root's digest.
 pub fn create_token(
-    view: &dyn View,
+    store: &dyn Store,
     now: i64,
     secret: &Secret,
     wanted: NewToken,
 ) -> Result<(Decision, String), Error> {
     let known = match &wanted.agent {
         None => None,
-        Some(id) => Some(agent(view, id).ok_or_else(|| {
+        Some(id) => Some(agent(store, id).ok_or_else(|| {
             Error::Refused(format!("no agent `{id}`; without --agent the token is for a new one"))
         })?),
     };
@@ -224,11 +199,11 @@ pub fn create_token(
         used: None,
     };
     let mut decision = Decision::default();
-    forget_tokens(view, now, &mut decision);
+    forget_tokens(store, now, &mut decision);
     let body = json!({ "token": &token.stored[..16], "agent": token.agent, "site": token.site,
         "system": token.system, "expires": token.expires });
-    decision.entries.push(entry(now, wanted.actor, "token.created", &body));
-    decision.puts.push(put(tree::TOKENS, &token.stored, &token)?);
+    decision.entries.push(entry(now, &wanted.actor, "token.created", &body));
+    decision.puts.push(put(tree::TOKENS, token.stored.as_str(), &token));
     Ok((decision, secret.reveal()))
 }
 
@@ -236,7 +211,7 @@ pub fn create_token(
 /// The same token with the same key gets the same certificate again, as long as it is good; any
 /// other use of a used token is refused. `issue` signs for the agent id it is given.
 pub fn enroll(
-    view: &dyn View,
+    store: &dyn Store,
     now: i64,
     stored: &str,
     key: &[u8; 32],
@@ -245,10 +220,10 @@ pub fn enroll(
 ) -> Result<(Decision, Granted), Error> {
     let refuse = |text: &str| Error::Refused(text.to_owned());
     let key = identity::hex(key);
-    let mut token: Token =
-        load(view, tree::TOKENS, stored).ok_or_else(|| refuse("the token is unknown"))?;
+    let mut token: Token = get(store, tree::TOKENS, stored.as_bytes())
+        .ok_or_else(|| refuse("the token is unknown"))?;
     if let Some(used) = &token.used {
-        let certificate = certificate(view, &used.serial)
+        let certificate = certificate(store, &used.serial)
             .filter(|known| used.key == key && known.revoked.is_none() && now < known.not_after)
             .ok_or_else(|| refuse("the token was used before"))?;
         return Ok((Decision::default(), granted(&certificate)));
@@ -257,15 +232,15 @@ pub fn enroll(
         return Err(refuse("the token is past its time"));
     }
     let host = Host::of(host);
-    let known = token.agent.as_deref().and_then(|id| agent(view, id));
+    let known = token.agent.as_deref().and_then(|id| agent(store, id));
     let id = match &token.agent {
         Some(id) => id.clone(),
-        None => fresh_id(view, &host.name),
+        None => fresh_id(store, &host.name),
     };
     let actor = format!("agent:{id}");
     let mut decision = Decision::default();
     for serial in known.iter().flat_map(|agent| &agent.certificates) {
-        end(view, &mut decision, serial, &revocation(now, &actor, "the agent enrolled again"))?;
+        end(store, &mut decision, serial, &revocation(now, &actor, "the agent enrolled again"));
     }
     let certificate = certificate_of(&id, &issue(&id).map_err(Error::Busy)?);
     let enrolled = Agent {
@@ -290,10 +265,10 @@ pub fn enroll(
     let body = json!({ "agent": enrolled.id, "site": enrolled.site, "system": enrolled.system,
         "host": enrolled.host, "serial": certificate.serial, "token": token.stored.get(..16),
         "fingerprint": certificate.fingerprint, "again": token.agent.is_some() });
-    decision.entries.push(entry(now, actor, "agent.enrolled", &body));
-    decision.puts.push(put(tree::TOKENS, &token.stored, &token)?);
-    decision.puts.push(put(tree::CERTIFICATES, &certificate.serial, &certificate)?);
-    decision.puts.push(put(tree::AGENTS, &enrolled.id, &enrolled)?);
+    decision.entries.push(entry(now, &actor, "agent.enrolled", &body));
+    decision.puts.push(put(tree::TOKENS, token.stored.as_str(), &token));
+    decision.puts.push(put(tree::CERTIFICATES, certificate.serial.as_str(), &certificate));
+    decision.puts.push(put(tree::AGENTS, enrolled.id.as_str(), &enrolled));
     Ok((decision, granted(&certificate)))
 }
 
@@ -301,17 +276,17 @@ pub fn enroll(
 /// shown one stays good until its end, so that nothing is lost while the agent changes over; any
 /// other is ended, so that an agent never has more than two. The same key gets the same again.
 pub fn renew(
-    view: &dyn View,
+    store: &dyn Store,
     now: i64,
     serial: &str,
     key: &[u8; 32],
     issue: impl FnOnce(&str) -> Result<Issued, String>,
 ) -> Result<(Decision, Granted), Error> {
     let refuse = |text: &str| Error::Refused(text.to_owned());
-    let shown = certificate(view, serial)
+    let shown = certificate(store, serial)
         .filter(|shown| shown.revoked.is_none() && now < shown.not_after)
         .ok_or_else(|| refuse("the certificate shown is good no longer"))?;
-    let mut agent = agent(view, &shown.agent)
+    let mut agent = agent(store, &shown.agent)
         .filter(|agent| agent.revoked.is_none())
         .ok_or_else(|| refuse("the agent was revoked"))?;
     let key = identity::hex(key);
@@ -322,21 +297,17 @@ pub fn renew(
     let mut decision = Decision::default();
     let mut kept = Vec::new();
     for other in &agent.certificates {
-        let Some(known) = certificate(view, other) else { continue };
+        let Some(known) = certificate(store, other) else { continue };
         if known.revoked.is_none() && now < known.not_after && known.key == key {
             return Ok((Decision::default(), granted(&known)));
         }
         if now >= known.not_after {
             // Its end refuses it from here on; what it was stands in the chain.
-            decision.puts.push(Put {
-                tree: tree::CERTIFICATES,
-                key: other.as_bytes().to_vec(),
-                value: None,
-            });
+            decision.puts.push(remove(tree::CERTIFICATES, other.as_str()));
             continue;
         }
         if *other != shown.serial {
-            end(view, &mut decision, other, &revocation(now, &actor, "superseded by a renewal"))?;
+            end(store, &mut decision, other, &revocation(now, &actor, "superseded by a renewal"));
         }
         kept.push(other.clone());
     }
@@ -347,11 +318,7 @@ pub fn renew(
         let forgotten = beyond > 0 && *serial != shown.serial;
         if forgotten {
             beyond -= 1;
-            decision.puts.push(Put {
-                tree: tree::CERTIFICATES,
-                key: serial.as_bytes().to_vec(),
-                value: None,
-            });
+            decision.puts.push(remove(tree::CERTIFICATES, serial.as_bytes()));
         }
         !forgotten
     });
@@ -359,21 +326,21 @@ pub fn renew(
     agent.certificates = kept;
     let body = json!({ "agent": agent.id, "serial": certificate.serial, "before": shown.serial,
         "fingerprint": certificate.fingerprint });
-    decision.entries.push(entry(now, actor, "agent.renewed", &body));
-    decision.puts.push(put(tree::CERTIFICATES, &certificate.serial, &certificate)?);
-    decision.puts.push(put(tree::AGENTS, &agent.id, &agent)?);
+    decision.entries.push(entry(now, &actor, "agent.renewed", &body));
+    decision.puts.push(put(tree::CERTIFICATES, certificate.serial.as_str(), &certificate));
+    decision.puts.push(put(tree::AGENTS, agent.id.as_str(), &agent));
     Ok((decision, granted(&certificate)))
 }
 
 /// Revokes an agent with all its certificates; how many of those were good until now.
 pub fn revoke(
-    view: &dyn View,
+    store: &dyn Store,
     now: i64,
     id: &str,
     actor: &str,
     reason: &str,
 ) -> Result<(Decision, usize), Error> {
-    let mut agent = agent(view, id)
+    let mut agent = agent(store, id)
         .ok_or_else(|| Error::Refused(format!("no agent `{id}`; `pki list` shows them")))?;
     if reason.trim().is_empty() || reason.len() > MAX_REASON {
         return Err(Error::Refused(format!("give a reason, at most {MAX_REASON} bytes: --reason")));
@@ -382,20 +349,20 @@ pub fn revoke(
     let mut decision = Decision::default();
     let mut ended = 0;
     for serial in &agent.certificates {
-        ended += usize::from(end(view, &mut decision, serial, &revocation)?);
+        ended += usize::from(end(store, &mut decision, serial, &revocation));
     }
     agent.revoked = Some(revocation);
     let body = json!({ "agent": id, "reason": reason, "certificates": agent.certificates });
-    decision.entries.push(entry(now, actor.to_owned(), "agent.revoked", &body));
-    decision.puts.push(put(tree::AGENTS, id, &agent)?);
+    decision.entries.push(entry(now, actor, "agent.revoked", &body));
+    decision.puts.push(put(tree::AGENTS, id, &agent));
     Ok((decision, ended))
 }
 
 /// Whether the owner of a verified certificate may come in, or stay: its agent, or the reason and
 /// the text for the log. Two lookups.
-pub fn admit(view: &dyn View, facts: &Facts) -> Result<Agent, (Reason, String)> {
+pub fn admit(store: &dyn Store, facts: &Facts) -> Result<Agent, (Reason, String)> {
     let unknown = |text: &str| Err((Reason::UnknownAgent, text.to_owned()));
-    let Some(known) = certificate(view, &facts.serial) else {
+    let Some(known) = certificate(store, &facts.serial) else {
         return unknown("the registry knows no certificate of this serial; enrol the agent again");
     };
     if known.fingerprint != facts.fingerprint {
@@ -404,7 +371,7 @@ pub fn admit(view: &dyn View, facts: &Facts) -> Result<Agent, (Reason, String)> 
     if facts.agent.as_deref() != Some(known.agent.as_str()) {
         return unknown("the certificate names another agent than it was issued to");
     }
-    let Some(agent) = agent(view, &known.agent) else {
+    let Some(agent) = agent(store, &known.agent) else {
         return unknown("the registry knows no such agent");
     };
     match known.revoked.as_ref().or(agent.revoked.as_ref()) {
@@ -414,24 +381,29 @@ pub fn admit(view: &dyn View, facts: &Facts) -> Result<Agent, (Reason, String)> 
 }
 
 /// The agent of that id.
-pub fn agent(view: &dyn View, id: &str) -> Option<Agent> {
-    load(view, tree::AGENTS, id)
+pub fn agent(store: &dyn Store, id: &str) -> Option<Agent> {
+    get(store, tree::AGENTS, id.as_bytes())
 }
 
-/// Every agent with its certificates, by id.
-pub fn list(view: &dyn View) -> Vec<Listed> {
-    let mut agents: Vec<Agent> = Vec::new();
-    view.scan(tree::AGENTS, b"", &mut |_, value| {
-        agents.extend(serde_json::from_slice(value).ok());
+/// Every agent, by id.
+pub fn agents(store: &dyn Store) -> Vec<Agent> {
+    let mut agents = Vec::new();
+    store.scan(tree::AGENTS, b"", &mut |_, value| {
+        agents.extend(parse::<Agent>(tree::AGENTS, value));
         true
     });
     agents
+}
+
+/// Every agent with its certificates, by id.
+pub fn list(store: &dyn Store) -> Vec<Listed> {
+    agents(store)
         .into_iter()
         .map(|agent| Listed {
             certificates: agent
                 .certificates
                 .iter()
-                .filter_map(|serial| certificate(view, serial))
+                .filter_map(|serial| certificate(store, serial))
                 .collect(),
             agent,
         })
@@ -439,14 +411,14 @@ pub fn list(view: &dyn View) -> Vec<Listed> {
 }
 
 /// The epochs of a queue that history knows.
-pub fn epochs(view: &dyn View, agent: &str, kind: Kind) -> Vec<([u8; 16], QueueLedger)> {
+pub fn epochs(store: &dyn Store, agent: &str, kind: Kind) -> Vec<([u8; 16], QueueLedger)> {
     let prefix = format!("{agent}\0{kind}\0");
     let mut epochs = Vec::new();
-    view.scan(tree::LEDGER, prefix.as_bytes(), &mut |key, value| {
+    store.scan(tree::LEDGER, prefix.as_bytes(), &mut |key, value| {
         let epoch = key
             .get(prefix.len()..)
             .and_then(|hex| identity::unhex(std::str::from_utf8(hex).ok()?)?.try_into().ok());
-        epochs.extend(epoch.zip(serde_json::from_slice(value).ok()));
+        epochs.extend(epoch.zip(parse(tree::LEDGER, value)));
         true
     });
     epochs
@@ -485,7 +457,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// An id made from a host name that no agent has yet.
-fn fresh_id(view: &dyn View, host: &str) -> String {
+fn fresh_id(store: &dyn Store, host: &str) -> String {
     let plain: String = host
         .chars()
         .map(|c| c.to_ascii_lowercase())
@@ -495,7 +467,7 @@ fn fresh_id(view: &dyn View, host: &str) -> String {
     let plain = plain.trim_start_matches(['-', '_', '.']);
     let plain = plain[..plain.len().min(identity::MAX_ID - 12)].trim_end_matches(['-', '_', '.']);
     let base = if identity::is_id(plain) { plain } else { "host" };
-    let taken = |id: &str| id == RESERVED || view.get(tree::AGENTS, id.as_bytes()).is_some();
+    let taken = |id: &str| id == OWN_AGENT || store.get(tree::AGENTS, id.as_bytes()).is_some();
     std::iter::once(base.to_owned())
         .chain((2u64..).map(|n| format!("{base}-{n}")))
         .find(|id| !taken(id))
@@ -503,33 +475,28 @@ fn fresh_id(view: &dyn View, host: &str) -> String {
 }
 
 /// Ends a certificate; whether it was good until now.
-fn end(
-    view: &dyn View,
-    decision: &mut Decision,
-    serial: &str,
-    why: &Revocation,
-) -> Result<bool, Error> {
-    let Some(mut known) = certificate(view, serial).filter(|known| known.revoked.is_none()) else {
-        return Ok(false);
+fn end(store: &dyn Store, decision: &mut Decision, serial: &str, why: &Revocation) -> bool {
+    let Some(mut known) = certificate(store, serial).filter(|known| known.revoked.is_none()) else {
+        return false;
     };
     known.revoked = Some(why.clone());
-    decision.puts.push(put(tree::CERTIFICATES, serial, &known)?);
-    Ok(true)
+    decision.puts.push(put(tree::CERTIFICATES, serial, &known));
+    true
 }
 
-fn forget_tokens(view: &dyn View, now: i64, decision: &mut Decision) {
-    view.scan(tree::TOKENS, b"", &mut |key, value| {
-        let old = serde_json::from_slice(value)
-            .is_ok_and(|token: Token| token.expires.saturating_add(FORGET_TOKEN_NANOS) < now);
+fn forget_tokens(store: &dyn Store, now: i64, decision: &mut Decision) {
+    store.scan(tree::TOKENS, b"", &mut |key, value| {
+        let old = parse::<Token>(tree::TOKENS, value)
+            .is_some_and(|token| token.expires.saturating_add(FORGET_TOKEN_NANOS) < now);
         if old {
-            decision.puts.push(Put { tree: tree::TOKENS, key: key.to_vec(), value: None });
+            decision.puts.push(remove(tree::TOKENS, key));
         }
         true
     });
 }
 
-fn certificate(view: &dyn View, serial: &str) -> Option<Certificate> {
-    load(view, tree::CERTIFICATES, serial)
+fn certificate(store: &dyn Store, serial: &str) -> Option<Certificate> {
+    get(store, tree::CERTIFICATES, serial.as_bytes())
 }
 
 fn certificate_of(agent: &str, issued: &Issued) -> Certificate {
@@ -554,24 +521,6 @@ fn granted(certificate: &Certificate) -> Granted {
 
 fn revocation(now: i64, actor: &str, reason: &str) -> Revocation {
     Revocation { time: now, actor: actor.to_owned(), reason: reason.to_owned() }
-}
-
-fn entry(now: i64, actor: String, action: &str, body: &serde_json::Value) -> Entry {
-    Entry { time: now, actor, action: action.to_owned(), body: body.to_string() }
-}
-
-fn load<T: serde::de::DeserializeOwned>(
-    view: &dyn View,
-    tree: &'static str,
-    key: &str,
-) -> Option<T> {
-    serde_json::from_slice(&view.get(tree, key.as_bytes())?).ok()
-}
-
-fn put(tree: &'static str, key: &str, value: &impl Serialize) -> Result<Put, Error> {
-    let value = serde_json::to_vec(value)
-        .map_err(|error| Error::Busy(format!("could not encode a record: {error}")))?;
-    Ok(Put { tree, key: key.as_bytes().to_vec(), value: Some(value) })
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde::Deserialize;
 use crate::alerts::{Alert, NoPast};
 use crate::decode;
 use crate::detect::{Batch, Detector, Rules};
-use crate::event::{FieldNames, Sender};
-use crate::{own, time};
+use crate::event::{FieldNames, OWN_AGENT, Sender};
+use crate::time;
 
 /// Records of one block.
 const BLOCK: usize = 4096;
@@ -248,7 +248,7 @@ fn run(rules: &Arc<Rules>, id: &str, case: &Case) -> Result<(), String> {
     let mut bench = Bench::new(Arc::clone(rules), Level::Informational, "Asia/Shanghai");
     if case.source.as_deref() == Some("hengwei") {
         // Only the collector itself is believed in what it says of itself.
-        bench.sender.agent = own::AGENT.into();
+        bench.sender.agent = OWN_AGENT.into();
     }
     let source = case.source.clone().unwrap_or_else(|| "files".to_owned());
     let origin = Origin {

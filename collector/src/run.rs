@@ -59,7 +59,7 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
         services.listens("agents", address);
         let context = inputs::Context {
             desk: services.desk.clone(),
-            view: Arc::new(services.history.clone()),
+            store: Arc::new(services.history.clone()),
             pki: Arc::clone(&services.pki),
             metrics: Arc::clone(&services.metrics),
             observer: presence.clone(),

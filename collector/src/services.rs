@@ -18,9 +18,10 @@ use crate::console::{
 use crate::detect::Rules;
 use crate::history::{self, GapRow, History, QueueLedger, Writer, tree};
 use crate::hosts::{self, Fleet, HostView};
-use crate::judge::{self, Bench, Decision, Desk, Error};
+use crate::judge::{self, Bench, Desk};
 use crate::metrics::Metrics;
 use crate::pki::Pki;
+use crate::store::{Decision, Error};
 use crate::systems::{self, Coverage, Systems};
 use crate::{registry, search, time};
 

@@ -1,15 +1,18 @@
-//! The two things that pages, accounts and channels need of history: to read small records, and to
-//! have a change decided and committed. Traits, so that what is built on them is tested over a map;
-//! in the daemon they are [`History`] and [`Desk`] and nothing else.
+//! History as everything above it sees it: small records are read, and a change is decided and
+//! committed. Two traits, so that what is built on them is tested over a map; in the daemon they are
+//! [`History`] and the judge's desk and nothing else.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hengwei_protocol::Kind;
 use serde::de::DeserializeOwned;
 
-use crate::history::{Entry, History, Put};
-use crate::judge::{Decision, Desk, Error};
+use crate::history::{Entry, History, Put, QueueLedger};
+
+#[cfg(test)]
+pub(crate) mod fake;
 
 /// What sees records go by: key and value in, false to stop.
 pub type See<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> bool;
@@ -24,6 +27,8 @@ pub trait Store: Send + Sync {
     fn scan_back(&self, tree: &'static str, prefix: &[u8], see: See<'_>);
     /// From `from` (inclusive) on, in key order.
     fn scan_from(&self, tree: &'static str, from: &[u8], see: See<'_>);
+    /// Where a queue of an agent stands.
+    fn queue(&self, agent: &str, kind: Kind, epoch: &[u8; 16]) -> Option<QueueLedger>;
 }
 
 impl Store for History {
@@ -42,6 +47,38 @@ impl Store for History {
     fn scan_from(&self, tree: &'static str, from: &[u8], see: See<'_>) {
         History::scan_from(self, tree, from, see);
     }
+
+    fn queue(&self, agent: &str, kind: Kind, epoch: &[u8; 16]) -> Option<QueueLedger> {
+        History::queue(self, agent, kind, epoch)
+    }
+}
+
+/// What a transaction decides: chained entries and changes of small records, committed together.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Chained.
+    pub entries: Vec<Entry>,
+    /// Small records.
+    pub puts: Vec<Put>,
+}
+
+/// Why the judge did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The batch begins beyond what is expected.
+    #[error("a batch begins at {found} where {expected} was expected")]
+    Hole {
+        /// First number not committed.
+        expected: u64,
+        /// What came.
+        found: u64,
+    },
+    /// Short of space, or stopping.
+    #[error("not taken: {0}")]
+    Busy(String),
+    /// A transaction said no: what the operator is told.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// What is decided over the state as of the last commit; the number is now, Unix nanoseconds.
@@ -53,12 +90,6 @@ pub type Decided<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + '
 pub trait Judge: Send + Sync {
     /// Runs `decide` alone and commits what it decides; only then answers.
     fn decide(&self, decide: Decide) -> Decided<'_>;
-}
-
-impl Judge for Desk {
-    fn decide(&self, decide: Decide) -> Decided<'_> {
-        Box::pin(self.transact(move |history, now| decide(history, now).map(|it| (it, ()))))
-    }
 }
 
 /// [`Judge::decide`] with a result beside the decision.
@@ -111,87 +142,4 @@ pub fn remove(tree: &'static str, key: impl Into<Vec<u8>>) -> Put {
 /// A chained entry.
 pub fn entry(time: i64, actor: &str, action: &str, body: &serde_json::Value) -> Entry {
     Entry { time, actor: actor.to_owned(), action: action.to_owned(), body: body.to_string() }
-}
-
-/// History and judge over a map, for tests.
-#[cfg(test)]
-pub(crate) mod fake {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    /// A clone shares the same state.
-    #[derive(Debug, Clone, Default)]
-    pub(crate) struct Fake {
-        state: Arc<Mutex<State>>,
-    }
-
-    #[derive(Debug, Default)]
-    struct State {
-        records: BTreeMap<(&'static str, Vec<u8>), Vec<u8>>,
-        entries: Vec<Entry>,
-        now: i64,
-    }
-
-    impl Fake {
-        /// What time it is for the judge.
-        pub(crate) fn set_now(&self, now: i64) {
-            self.state.lock().unwrap().now = now;
-        }
-
-        /// What was chained so far.
-        pub(crate) fn entries(&self) -> Vec<Entry> {
-            self.state.lock().unwrap().entries.clone()
-        }
-
-        /// Commits a decision.
-        pub(crate) fn commit(&self, decision: Decision) {
-            let mut state = self.state.lock().unwrap();
-            state.entries.extend(decision.entries);
-            for put in decision.puts {
-                match put.value {
-                    Some(value) => state.records.insert((put.tree, put.key), value),
-                    None => state.records.remove(&(put.tree, put.key)),
-                };
-            }
-        }
-
-        fn rows(&self, tree: &'static str) -> Vec<(Vec<u8>, Vec<u8>)> {
-            let state = self.state.lock().unwrap();
-            let rows = state.records.iter().filter(|((of, _), _)| *of == tree);
-            rows.map(|((_, key), value)| (key.clone(), value.clone())).collect()
-        }
-    }
-
-    impl Store for Fake {
-        fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>> {
-            self.state.lock().unwrap().records.get(&(tree, key.to_vec())).cloned()
-        }
-
-        fn scan(&self, tree: &'static str, prefix: &[u8], see: See<'_>) {
-            let rows = self.rows(tree);
-            let mut rows = rows.iter().filter(|(key, _)| key.starts_with(prefix));
-            let _ = rows.all(|(key, value)| see(key, value));
-        }
-
-        fn scan_back(&self, tree: &'static str, prefix: &[u8], see: See<'_>) {
-            let rows = self.rows(tree);
-            let mut rows = rows.iter().rev().filter(|(key, _)| key.starts_with(prefix));
-            let _ = rows.all(|(key, value)| see(key, value));
-        }
-
-        fn scan_from(&self, tree: &'static str, from: &[u8], see: See<'_>) {
-            let rows = self.rows(tree);
-            let mut rows = rows.iter().filter(|(key, _)| key.as_slice() >= from);
-            let _ = rows.all(|(key, value)| see(key, value));
-        }
-    }
-
-    impl Judge for Fake {
-        fn decide(&self, decide: Decide) -> Decided<'_> {
-            let now = self.state.lock().unwrap().now;
-            let decided = decide(self, now);
-            Box::pin(async move { decided.map(|decision| self.commit(decision)) })
-        }
-    }
 }

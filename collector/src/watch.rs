@@ -16,9 +16,9 @@ use hengwei_protocol::record::{integer, number, text};
 use hengwei_protocol::wire::Field;
 use serde::{Deserialize, Serialize};
 
-use crate::event::rfc3339;
 use crate::hosts::{Fleet, Live};
 use crate::systems::{Coverage, REPORTS_WITHIN};
+use crate::time::rfc3339;
 
 const SECOND: i64 = 1_000_000_000;
 /// A condition that lasts is told again after this time.

@@ -8,8 +8,7 @@ use serde_json::json;
 
 use super::{PREFIX_TOKEN, Right, Secret, User, after, decide, known, refused, stored, user};
 use crate::history::tree;
-use crate::judge::{Decision, Error};
-use crate::store::{self, Store};
+use crate::store::{self, Decision, Error, Store};
 
 /// Longest life of a token.
 pub(super) const MAX_DAYS: i64 = 365;

@@ -25,7 +25,6 @@ use serde_json::json;
 use super::serve::Peer;
 use super::{App, pages};
 use crate::accounts::{self, Right, Scope, User};
-use crate::judge;
 use crate::store;
 
 /// The session's cookie. `__Host-` has the browser insist on Secure, path `/` and no domain.
@@ -147,13 +146,13 @@ impl Failed {
     }
 }
 
-impl From<judge::Error> for Failed {
-    fn from(error: judge::Error) -> Failed {
+impl From<store::Error> for Failed {
+    fn from(error: store::Error) -> Failed {
         match error {
-            judge::Error::Refused(why) => {
+            store::Error::Refused(why) => {
                 Failed::new(StatusCode::CONFLICT, why, "correct the request")
             }
-            judge::Error::Busy(_) | judge::Error::Hole { .. } => {
+            store::Error::Busy(_) | store::Error::Hole { .. } => {
                 tracing::warn!("a change was not taken: {error}");
                 let said = "the change was not taken";
                 Failed::new(StatusCode::SERVICE_UNAVAILABLE, said, "try again in a minute")

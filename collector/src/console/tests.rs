@@ -13,8 +13,7 @@ use super::*;
 use crate::accounts::{Role, Scope, password};
 use crate::alerts::{Alert, Entity, Evidence, RuleRef, State};
 use crate::history::tree;
-use crate::judge::{Decision, Error};
-use crate::store::{self, fake::Fake};
+use crate::store::{self, Decision, Error, fake::Fake};
 
 const PASSWORD: &str = "correct horse battery";
 const T0: i64 = 1_700_000_000_000_000_000;

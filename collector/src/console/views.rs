@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::alerts::{Alert, State};
-use crate::judge::{Decision, Error};
+use crate::store::{Decision, Error};
 
 /// Answers for pages and API.
 pub trait Views: Send + Sync {

@@ -9,6 +9,7 @@ use hengwei_rules::{Key, LogSource, Value as Seen};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Event, Events, FieldId, Sender, Value, logsource, names, slice};
+use crate::time::rfc3339;
 
 /// An event with what it takes to read it.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +31,6 @@ impl hengwei_rules::Names for FieldNames {
     fn key(&self, name: &str) -> Key {
         Key(FieldId::of(name).0)
     }
-}
-
-/// Unix nanoseconds as RFC 3339, UTC.
-pub fn rfc3339(nanoseconds: i64) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(nanoseconds))
-        .map(|time| time.to_string())
-        .unwrap_or_default()
 }
 
 impl<'a> EventRef<'a> {

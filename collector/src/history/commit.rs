@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use hengwei_protocol::wire::Heads;
 use rustix::fs::FallocateFlags;
@@ -20,6 +20,7 @@ use super::read::{Correlations, History, View};
 use super::status::Counters;
 use super::stored::{Batch, Commit, Manifest, StoredEntry, StoredPut};
 use super::{Committed, Draft, Error, MAX_DRAFT_RAW, checkpoint, ledger, seal, tree};
+use crate::time;
 
 /// After low water, batches are taken again when this part of it is free on top.
 const HYSTERESIS: u64 = 8;
@@ -77,12 +78,6 @@ impl std::fmt::Debug for Inner {
 /// replaced in one step.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Unix nanoseconds.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Writes history; there is one.
@@ -220,7 +215,7 @@ impl Drop for Writer {
 /// A draft in the form it is stored in, without its links, and its batches for hashing.
 fn encoded(draft: Draft) -> (Commit, Vec<super::Received>) {
     let commit = Commit {
-        time: now(),
+        time: time::now(),
         batches: draft.received.iter().map(Batch::from).collect(),
         entries: draft.entries.into_iter().map(StoredEntry::from).collect(),
         puts: draft.puts.into_iter().map(StoredPut::from).collect(),
@@ -389,7 +384,7 @@ impl Inner {
         if log.tips == log.signed_tips {
             return;
         }
-        let mut heads = log.tips.heads(now());
+        let mut heads = log.tips.heads(time::now());
         key.sign_heads(&mut heads);
         let written =
             log.tail.encode(log::HEADS, log.number, &heads).and_then(|_| self.append(log, false));

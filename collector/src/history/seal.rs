@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use super::Error;
 use super::chain::{Class, Tips};
 use super::checkpoint::{self, Next};
-use super::commit::{Inner, Signal, locked, now};
+use super::commit::{Inner, Signal, locked};
 use super::disk::{self, failed};
 use super::log::LogFile;
 use super::manifest;
@@ -32,6 +32,7 @@ use super::open::{self, CHECKPOINTS, SEGMENTS};
 use super::read::{Sealed, View};
 use super::segment;
 use super::stored::{Item, Manifest, Segment};
+use crate::time;
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -160,7 +161,7 @@ fn one(
 
     let mut sealed = manifest.clone();
     sealed.sealed_to = last;
-    sealed.sealed_at = now();
+    sealed.sealed_at = time::now();
     sealed.tips = tips.to_stored();
     sealed.signed = locked(&inner.signed).clone();
     sealed.segments.extend(segments.iter().cloned());

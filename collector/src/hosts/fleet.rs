@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -15,8 +14,10 @@ use prometheus::{CounterVec, GaugeVec, Opts};
 use serde::Serialize;
 
 use super::read;
-use super::rows::{Rows, known};
+use super::rows::known;
 use crate::event::{EventRef, Events, Sender};
+use crate::store::Store;
+use crate::time;
 
 const SECOND: i64 = 1_000_000_000;
 /// File systems, and networks, kept of one host.
@@ -182,7 +183,7 @@ impl Default for Fleet {
 impl Fleet {
     /// Nobody yet.
     pub fn new() -> Fleet {
-        Fleet::with_clock(now)
+        Fleet::with_clock(time::now)
     }
 
     fn with_clock(clock: fn() -> i64) -> Fleet {
@@ -192,8 +193,8 @@ impl Fleet {
 
     /// Takes in the hosts that rows know, as not connected, and lets go of those that were revoked. At
     /// start, and before each look of the watch.
-    pub fn recall(&self, rows: &impl Rows) {
-        let known = known(rows);
+    pub fn recall(&self, store: &dyn Store) {
+        let known = known(store);
         let mut hosts = self.lock();
         for (agent, one) in known {
             if one.revoked {
@@ -288,11 +289,6 @@ impl Fleet {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Live>> {
         self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Labels of every metric of a host.
@@ -459,9 +455,10 @@ impl Collector for Fleet {
 #[cfg(test)]
 mod tests {
     use super::super::read::fake::{add, sender};
-    use super::super::rows::fake::Memory;
     use super::*;
     use crate::history::tree;
+    use crate::registry::{Agent, Revocation};
+    use crate::store::fake::Fake;
     use prometheus::{Encoder, Registry, TextEncoder};
     use serde_json::json;
     use std::io::Write;
@@ -592,15 +589,13 @@ mod tests {
     #[test]
     fn connections_come_and_go() {
         let fleet = Fleet::with_clock(|| START);
-        let mut rows = Memory::default();
-        rows.put(tree::AGENTS, "his-01", json!({"site": "s", "system": "y", "host": "h"}));
-        rows.put(
-            tree::AGENTS,
-            "his-02",
-            json!({"site": "s", "system": "y", "revoked": {"by": "x"}}),
-        );
-        rows.put(tree::HOSTS, "his-01", json!({"last_seen": START}));
-        fleet.recall(&rows);
+        let store = Fake::default();
+        for (id, revoked) in [("his-01", None), ("his-02", Some(Revocation::default()))] {
+            let agent = Agent { id: id.into(), revoked, ..Agent::default() };
+            store.put(tree::AGENTS, id, json!(agent));
+        }
+        store.put(tree::HOSTS, "his-01", json!({"last_seen": START}));
+        fleet.recall(&store);
         assert_eq!(fleet.all().keys().collect::<Vec<_>>(), ["his-01"]);
         assert_eq!(fleet.get("his-01").unwrap().last_seen, START);
         fleet.connected(&sender("his-01"), None, START + 1);

@@ -12,13 +12,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hengwei_protocol::identity::{hex, sha256};
-use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::read;
-use super::rows::{Change, Host, Lag, Rows, change_key, key, prefix};
-use crate::event::{Event, EventRef, Events, Sender, rfc3339};
+use super::rows::{Change, Host, Lag, change_key, key, prefix};
+use crate::event::{Event, EventRef, Events, Sender};
 use crate::history::{Put, tree};
+use crate::store::{self, Store};
+use crate::time::rfc3339;
 
 const SECOND: i64 = 1_000_000_000;
 /// How often a source's row is written.
@@ -89,7 +90,7 @@ impl Observer {
     /// What to write with a batch of `sender`, received at `now`, Unix nanoseconds.
     pub fn observe(
         &mut self,
-        rows: &impl Rows,
+        store: &dyn Store,
         sender: &Sender,
         events: &Events,
         now: i64,
@@ -97,15 +98,15 @@ impl Observer {
         let agent = self
             .agents
             .entry(sender.agent.to_string())
-            .or_insert_with(|| Agent::recall(rows, &sender.agent, now));
+            .or_insert_with(|| Agent::recall(store, &sender.agent, now));
         let mut puts = Vec::new();
         let mut changes: Vec<(Vec<u8>, Change)> = Vec::new();
         let before = agent.host.clone();
         for event in events.iter(sender) {
-            agent.source(rows, sender, &event, now);
+            agent.source(store, sender, &event, now);
             agent.dataset(event.event.dataset, now);
             if let Some(item) = event.event.dataset.strip_prefix("asset.") {
-                agent.asset(rows, sender, &event, item, &mut puts, &mut changes);
+                agent.asset(store, sender, &event, item, &mut puts, &mut changes);
             }
         }
         agent.host.agent = sender.agent.to_string();
@@ -114,7 +115,7 @@ impl Observer {
         agent.host.system = sender.system.to_string();
         agent.host.last_seen = agent.host.last_seen.max(now);
         agent.put_host(&before, now, &mut puts);
-        agent.put_changes(rows, &sender.agent, changes, &mut puts);
+        agent.put_changes(store, &sender.agent, changes, &mut puts);
         agent.put_sources(
             &sender.agent,
             |source| now.saturating_sub(source.put) >= SOURCE_EVERY,
@@ -130,7 +131,7 @@ impl Observer {
         for (id, agent) in &mut self.agents {
             if agent.host_put.is_some_and(|put| put < agent.host.last_seen) {
                 agent.host_put = Some(now);
-                puts.push(row(tree::HOSTS, id.clone().into_bytes(), &agent.host));
+                puts.push(store::put(tree::HOSTS, id.clone().into_bytes(), &agent.host));
             }
             agent.put_sources(id, |_| true, now, &mut puts);
         }
@@ -144,9 +145,8 @@ impl Observer {
 }
 
 impl Agent {
-    fn recall(rows: &impl Rows, agent: &str, now: i64) -> Agent {
-        let host = rows.get(tree::HOSTS, agent.as_bytes());
-        let host = host.and_then(|row| serde_json::from_slice::<Host>(&row).ok());
+    fn recall(store: &dyn Store, agent: &str, now: i64) -> Agent {
+        let host = store::get::<Host>(store, tree::HOSTS, agent.as_bytes());
         let host = host.unwrap_or_else(|| Host { first_seen: now, ..Host::default() });
         Agent { host, ..Agent::default() }
     }
@@ -159,16 +159,15 @@ impl Agent {
         }
     }
 
-    fn source(&mut self, rows: &impl Rows, sender: &Sender, event: &EventRef<'_>, now: i64) {
+    fn source(&mut self, store: &dyn Store, sender: &Sender, event: &EventRef<'_>, now: i64) {
         let Some(origin) = event.batch.origins.get(event.event.origin as usize) else { return };
         let mut name = (plain(&origin.source), plain(&origin.path));
         if !self.sources.contains_key(&name) {
             if self.sources.len() >= MAX_SOURCES {
                 name = ("other".to_owned(), String::new());
             }
-            let known = rows.get(tree::SOURCES, &key(&[&sender.agent, &name.0, &name.1]));
-            let mut lag: Lag =
-                known.and_then(|row| serde_json::from_slice(&row).ok()).unwrap_or_default();
+            let known = key(&[&sender.agent, &name.0, &name.1]);
+            let mut lag: Lag = store::get(store, tree::SOURCES, &known).unwrap_or_default();
             (lag.source, lag.path) = name.clone();
             self.sources.entry(name.clone()).or_insert(Source { lag, put: 0, dirty: false });
         }
@@ -188,7 +187,7 @@ impl Agent {
 
     fn asset(
         &mut self,
-        rows: &impl Rows,
+        store: &dyn Store,
         sender: &Sender,
         event: &EventRef<'_>,
         item: &str,
@@ -205,11 +204,11 @@ impl Agent {
         let snapshot = read::text(event, "hengwei.asset.snapshot");
         match action.as_str() {
             "removed" => {
-                puts.push(Put { tree: tree::INVENTORY, key: row_key, value: None });
+                puts.push(store::remove(tree::INVENTORY, row_key));
                 self.items = self.items.map(|items| items.saturating_sub(1));
             }
             "snapshot" | "added" | "changed" => {
-                if !self.has_room(rows, &sender.agent, &row_key) {
+                if !self.has_room(store, &sender.agent, &row_key) {
                     return;
                 }
                 if action == "snapshot" {
@@ -225,7 +224,7 @@ impl Agent {
                 if !snapshot.is_empty() {
                     fields.insert("hengwei.asset.snapshot".into(), snapshot.clone().into());
                 }
-                puts.push(row(tree::INVENTORY, row_key, &fields));
+                puts.push(store::put(tree::INVENTORY, row_key, &fields));
             }
             _ => return,
         }
@@ -241,7 +240,7 @@ impl Agent {
             let at = change_key(&sender.agent, event.event.time, event.event.number);
             changes.push((at, change));
         } else if item == "host" {
-            self.close(rows, sender, event, &snapshot, puts, changes);
+            self.close(store, sender, event, &snapshot, puts, changes);
         }
     }
 
@@ -264,9 +263,9 @@ impl Agent {
         }
     }
 
-    fn has_room(&mut self, rows: &impl Rows, agent: &str, row_key: &[u8]) -> bool {
-        let items = *self.items.get_or_insert_with(|| count(rows, tree::INVENTORY, agent));
-        if rows.get(tree::INVENTORY, row_key).is_some() {
+    fn has_room(&mut self, store: &dyn Store, agent: &str, row_key: &[u8]) -> bool {
+        let items = *self.items.get_or_insert_with(|| count(store, tree::INVENTORY, agent));
+        if store.get(tree::INVENTORY, row_key).is_some() {
             return true;
         }
         if items >= MAX_ITEMS {
@@ -294,7 +293,7 @@ impl Agent {
     /// The snapshot is over: rows of the classes it covers that it did not name are stale.
     fn close(
         &mut self,
-        rows: &impl Rows,
+        store: &dyn Store,
         sender: &Sender,
         event: &EventRef<'_>,
         id: &str,
@@ -313,7 +312,7 @@ impl Agent {
             let came = snapshot.came.get(item).unwrap_or(&empty);
             let (mut named, mut stale) = (came.len(), Vec::new());
             let of_item = key(&[&sender.agent, item, ""]);
-            rows.scan(tree::INVENTORY, &of_item, &mut |row_key, value| {
+            store.scan(tree::INVENTORY, &of_item, &mut |row_key, value| {
                 if !came.contains(&sha256(row_key)) {
                     // Named by a part that was committed before this process started?
                     if row_snapshot(value).as_deref() == Some(id) {
@@ -338,7 +337,7 @@ impl Agent {
                     ..Change::default()
                 };
                 changes.push((change_key(&sender.agent, event.event.time, n), change));
-                puts.push(Put { tree: tree::INVENTORY, key: row_key, value: None });
+                puts.push(store::remove(tree::INVENTORY, row_key));
                 self.items = self.items.map(|items| items.saturating_sub(1));
             }
         }
@@ -355,13 +354,13 @@ impl Agent {
         let due = self.host_put.is_none_or(|put| now.saturating_sub(put) >= HOST_EVERY);
         if due || new_dataset || still != self.host {
             self.host_put = Some(now);
-            puts.push(row(tree::HOSTS, self.host.agent.clone().into_bytes(), &self.host));
+            puts.push(store::put(tree::HOSTS, self.host.agent.clone().into_bytes(), &self.host));
         }
     }
 
     fn put_changes(
         &mut self,
-        rows: &impl Rows,
+        store: &dyn Store,
         agent: &str,
         mut new: Vec<(Vec<u8>, Change)>,
         puts: &mut Vec<Put>,
@@ -371,18 +370,18 @@ impl Agent {
         }
         new.drain(..new.len().saturating_sub(MAX_CHANGES));
         let changes = self.changes.get_or_insert_with(|| Changes {
-            count: count(rows, tree::INVENTORY_CHANGES, agent),
+            count: count(store, tree::INVENTORY_CHANGES, agent),
             deleted: Vec::new(),
         });
         let mut excess = (changes.count + new.len()).saturating_sub(MAX_CHANGES);
         changes.count += new.len();
         puts.extend(
-            new.iter().map(|(at, change)| row(tree::INVENTORY_CHANGES, at.clone(), change)),
+            new.iter().map(|(at, change)| store::put(tree::INVENTORY_CHANGES, at.clone(), change)),
         );
         if excess > 0 {
-            rows.scan(tree::INVENTORY_CHANGES, &prefix(agent), &mut |at, _| {
+            store.scan(tree::INVENTORY_CHANGES, &prefix(agent), &mut |at, _| {
                 if at > changes.deleted.as_slice() {
-                    puts.push(Put { tree: tree::INVENTORY_CHANGES, key: at.to_vec(), value: None });
+                    puts.push(store::remove(tree::INVENTORY_CHANGES, at));
                     changes.deleted = at.to_vec();
                     changes.count -= 1;
                     excess -= 1;
@@ -403,7 +402,7 @@ impl Agent {
             if source.dirty && due(source) {
                 source.dirty = false;
                 source.put = now;
-                puts.push(row(tree::SOURCES, key(&[agent, name, path]), &source.lag));
+                puts.push(store::put(tree::SOURCES, key(&[agent, name, path]), &source.lag));
             }
         }
     }
@@ -436,18 +435,13 @@ fn row_name(value: &[u8]) -> Option<String> {
     row.get("hengwei.asset.key")?.as_str().map(str::to_owned)
 }
 
-fn count(rows: &impl Rows, tree: &'static str, agent: &str) -> usize {
+fn count(store: &dyn Store, tree: &'static str, agent: &str) -> usize {
     let mut count = 0;
-    rows.scan(tree, &prefix(agent), &mut |_, _| {
+    store.scan(tree, &prefix(agent), &mut |_, _| {
         count += 1;
         true
     });
     count
-}
-
-fn row(tree: &'static str, key: Vec<u8>, value: &impl Serialize) -> Put {
-    let value = serde_json::to_vec(value).expect("rows have text keys and finite numbers");
-    Put { tree, key, value: Some(value) }
 }
 
 #[cfg(test)]

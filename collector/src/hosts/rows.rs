@@ -3,43 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use crate::history::{History, tree};
-
-/// Reads small records: history, or what a test has in its place.
-pub trait Rows {
-    /// See [`History::get`].
-    fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>>;
-    /// See [`History::scan`].
-    fn scan(&self, tree: &'static str, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8]) -> bool);
-    /// See [`History::scan_back`].
-    fn scan_back(
-        &self,
-        tree: &'static str,
-        prefix: &[u8],
-        see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    );
-}
-
-impl Rows for History {
-    fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>> {
-        History::get(self, tree, key)
-    }
-
-    fn scan(&self, tree: &'static str, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        History::scan(self, tree, prefix, see);
-    }
-
-    fn scan_back(
-        &self,
-        tree: &'static str,
-        prefix: &[u8],
-        see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) {
-        History::scan_back(self, tree, prefix, see);
-    }
-}
+use crate::history::tree;
+use crate::registry;
+use crate::store::{Store, parse};
 
 /// What is known of a host: tree [`tree::HOSTS`], by agent id. Times are Unix nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -127,41 +94,34 @@ pub struct Known {
     pub revoked: bool,
 }
 
-/// Every agent that is known, by id. A registry entry is read loosely: it has an owner elsewhere.
-pub fn known(rows: &impl Rows) -> BTreeMap<String, Known> {
+/// Every agent that is known, by id. Where it belongs is the registry's to say; what it is, its
+/// inventory's, and until that came, what its enrolment said.
+pub fn known(store: &dyn Store) -> BTreeMap<String, Known> {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
-    rows.scan(tree::HOSTS, b"", &mut |key, value| {
-        if let Ok(host) = serde_json::from_slice::<Host>(value) {
+    store.scan(tree::HOSTS, b"", &mut |key, value| {
+        if let Some(host) = parse::<Host>(tree::HOSTS, value) {
             let agent = String::from_utf8_lossy(key).into_owned();
             known.insert(agent, Known { host, revoked: false });
         }
         true
     });
-    rows.scan(tree::AGENTS, b"", &mut |key, value| {
-        let Ok(entry) = serde_json::from_slice::<Json>(value) else { return true };
-        let agent = String::from_utf8_lossy(key).into_owned();
-        let one = known.entry(agent.clone()).or_default();
-        one.host.agent = agent;
-        one.revoked = entry
-            .get("revoked")
-            .is_some_and(|revoked| !matches!(revoked, Json::Null | Json::Bool(false)));
-        let text =
-            |name: &str| entry.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-        // Where it belongs is the registry's to say; what it is, its inventory's.
-        one.host.site = text("site");
-        one.host.system = text("system");
-        for (field, name) in [
-            (&mut one.host.host, "host"),
-            (&mut one.host.os, "os"),
-            (&mut one.host.kernel, "kernel"),
-            (&mut one.host.architecture, "architecture"),
+    for agent in registry::agents(store) {
+        let one = known.entry(agent.id.clone()).or_default();
+        one.revoked = agent.revoked.is_some();
+        one.host.agent = agent.id;
+        one.host.site = agent.site;
+        one.host.system = agent.system;
+        for (field, said) in [
+            (&mut one.host.host, agent.host),
+            (&mut one.host.os, agent.os),
+            (&mut one.host.kernel, agent.kernel),
+            (&mut one.host.architecture, agent.architecture),
         ] {
             if field.is_empty() {
-                *field = text(name);
+                *field = said;
             }
         }
-        true
-    });
+    }
     known
 }
 
@@ -198,84 +158,5 @@ mod tests {
         assert_eq!(change(&[], &[]).detail(), "");
         let both = change(&["host.ip", "host.mac"], &["host.ip=10.0.0.1"]);
         assert_eq!(both.detail(), "was host.ip=10.0.0.1; new host.mac");
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod fake {
-    //! History in memory, for tests of what only reads and writes rows.
-
-    use super::*;
-    use crate::history::Put;
-
-    /// Trees in memory.
-    #[derive(Debug, Default)]
-    pub(crate) struct Memory(BTreeMap<(&'static str, Vec<u8>), Vec<u8>>);
-
-    impl Memory {
-        /// What a commit does with small records.
-        pub(crate) fn commit(&mut self, puts: Vec<Put>) {
-            for put in puts {
-                assert!(tree::ALL.contains(&put.tree));
-                match put.value {
-                    Some(value) => {
-                        serde_json::from_slice::<Json>(&value).expect("rows are JSON");
-                        self.0.insert((put.tree, put.key), value);
-                    }
-                    None => {
-                        self.0.remove(&(put.tree, put.key));
-                    }
-                }
-            }
-        }
-
-        /// Stores one row.
-        pub(crate) fn put(&mut self, tree: &'static str, key: &str, value: Json) {
-            self.0.insert((tree, key.into()), value.to_string().into_bytes());
-        }
-
-        /// Keys of a tree, as text, NUL as `|`.
-        pub(crate) fn keys(&self, tree: &str) -> Vec<String> {
-            let keys = self.0.keys().filter(|(of, _)| *of == tree);
-            keys.map(|(_, key)| String::from_utf8_lossy(key).replace('\0', "|")).collect()
-        }
-
-        /// Values of a tree, in key order.
-        pub(crate) fn values(&self, tree: &str) -> Vec<Json> {
-            let values = self.0.iter().filter(|((of, _), _)| *of == tree);
-            values.map(|(_, value)| serde_json::from_slice(value).unwrap()).collect()
-        }
-    }
-
-    impl Rows for Memory {
-        fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>> {
-            self.0.get(&(tree, key.to_vec())).cloned()
-        }
-
-        fn scan(
-            &self,
-            tree: &'static str,
-            prefix: &[u8],
-            see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-        ) {
-            let rows = self.0.range((tree, prefix.to_vec())..);
-            let _ = rows
-                .take_while(|((of, key), _)| *of == tree && key.starts_with(prefix))
-                .all(|((_, key), value)| see(key, value));
-        }
-
-        fn scan_back(
-            &self,
-            tree: &'static str,
-            prefix: &[u8],
-            see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-        ) {
-            let mut rows = Vec::new();
-            self.scan(tree, prefix, &mut |key, value| {
-                rows.push((key.to_vec(), value.to_vec()));
-                true
-            });
-            let _ = rows.iter().rev().all(|(key, value)| see(key, value));
-        }
     }
 }

@@ -25,7 +25,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hengwei_protocol::budget::Budget;
@@ -43,6 +43,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Context, Input, Take};
 use crate::pki::{Facts, Pki};
+use crate::time::now;
 
 /// Connections at once, of any kind.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -317,7 +318,7 @@ impl<T: Take> Shared<T> {
             if now >= facts.not_after {
                 return Some((Reason::Expired, "the certificate has come to its end".to_owned()));
             }
-            crate::registry::admit(&*self.context.view, facts).err()
+            crate::registry::admit(&*self.context.store, facts).err()
         });
         self.gate.forget(now);
     }
@@ -408,13 +409,6 @@ async fn linger<S: AsyncRead + Unpin>(stream: &mut S) {
         }
     })
     .await;
-}
-
-/// Unix nanoseconds.
-fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::alerts::{Alert, Entity, RuleRef};
 use crate::console;
-use crate::judge::Decision;
-use crate::store::fake::Fake;
+use crate::store::{Decision, fake::Fake};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 

@@ -27,6 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Channel, Failure, Message, Sending};
 use crate::metrics::LEVELS;
+use crate::time;
 
 /// The header that carries time and signature.
 pub const SIGNATURE: &str = "X-Hengwei-Signature";
@@ -149,7 +150,7 @@ impl Webhook {
 
 impl Channel for Webhook {
     fn send<'a>(&'a self, message: &'a Message) -> Sending<'a> {
-        let seconds = jiff::Timestamp::now().as_second();
+        let seconds = time::now() / 1_000_000_000;
         Box::pin(self.post(message, seconds))
     }
 

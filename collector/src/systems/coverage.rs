@@ -9,8 +9,9 @@ use prometheus::{GaugeVec, Opts};
 use serde::Serialize;
 
 use super::{System, Systems};
-use crate::event::rfc3339;
-use crate::hosts::{Fleet, Host, Rows, known};
+use crate::hosts::{Fleet, Host, known};
+use crate::store::Store;
+use crate::time::rfc3339;
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3600 * SECOND;
@@ -69,10 +70,10 @@ pub struct Missing {
 }
 
 /// The coverage of every system at `now`, Unix nanoseconds.
-pub fn coverage(systems: &Systems, rows: &impl Rows, fleet: &Fleet, now: i64) -> Vec<Coverage> {
+pub fn coverage(systems: &Systems, store: &dyn Store, fleet: &Fleet, now: i64) -> Vec<Coverage> {
     let live = fleet.all();
     let mut agents: BTreeMap<String, Vec<Agent>> = BTreeMap::new();
-    for (id, one) in known(rows) {
+    for (id, one) in known(store) {
         if one.revoked {
             continue;
         }
@@ -319,7 +320,8 @@ mod tests {
     use super::*;
     use crate::event::Sender;
     use crate::history::tree;
-    use crate::hosts::fake::Memory;
+    use crate::registry::{Agent, Revocation};
+    use crate::store::fake::Fake;
     use serde_json::json;
 
     const NOW: i64 = 1_800_000_000 * SECOND;
@@ -332,36 +334,45 @@ mod tests {
         Systems::load(Some(dir.path())).unwrap()
     }
 
+    /// An agent of site `site` as the registry has it.
+    fn enrolled(store: &Fake, id: &str, site: &str, revoked: Option<Revocation>) {
+        let agent = Agent {
+            id: id.into(),
+            site: site.into(),
+            system: "card".into(),
+            host: id.into(),
+            revoked,
+            ..Agent::default()
+        };
+        store.put(tree::AGENTS, id, json!(agent));
+    }
+
     /// An agent of site `site` whose last sign is `ago` seconds old.
-    fn agent(rows: &mut Memory, id: &str, site: &str, ago: i64) {
+    fn agent(store: &Fake, id: &str, site: &str, ago: i64) {
         let datasets = json!({"sudo": NOW - HOUR});
-        rows.put(tree::AGENTS, id, json!({"site": site, "system": "card", "host": id}));
-        rows.put(
+        enrolled(store, id, site, None);
+        store.put(
             tree::HOSTS,
             id,
             json!({"agent": id, "first_seen": NOW - 100 * HOUR, "last_seen": NOW - ago * SECOND, "datasets": datasets}),
         );
     }
 
-    fn counted(systems: &Systems, rows: &Memory, fleet: &Fleet) -> Coverage {
-        coverage(systems, rows, fleet, NOW).into_iter().find(|one| one.system == "card").unwrap()
+    fn counted(systems: &Systems, store: &Fake, fleet: &Fleet) -> Coverage {
+        coverage(systems, store, fleet, NOW).into_iter().find(|one| one.system == "card").unwrap()
     }
 
     #[test]
     fn members_report_are_silent_or_were_never_seen() {
-        let mut rows = Memory::default();
+        let store = Fake::default();
         for n in 1..=23 {
-            agent(&mut rows, &format!("his-{n:02}"), &format!("hospital-{n}"), 10);
+            agent(&store, &format!("his-{n:02}"), &format!("hospital-{n}"), 10);
         }
-        agent(&mut rows, "his-24", "hospital-24", 3600);
-        agent(&mut rows, "his-23b", "hospital-23", 7200);
-        rows.put(tree::AGENTS, "his-25", json!({"site": "hospital-25", "system": "card"}));
-        rows.put(
-            tree::AGENTS,
-            "gone",
-            json!({"site": "x", "system": "card", "revoked": {"by": "wang"}}),
-        );
-        let one = counted(&systems("expected = 26\n"), &rows, &Fleet::new());
+        agent(&store, "his-24", "hospital-24", 3600);
+        agent(&store, "his-23b", "hospital-23", 7200);
+        enrolled(&store, "his-25", "hospital-25", None);
+        enrolled(&store, "gone", "x", Some(Revocation::default()));
+        let one = counted(&systems("expected = 26\n"), &store, &Fleet::new());
         assert_eq!((one.expected, one.seen, one.reporting, one.never), (Some(26), 24, 22, 2));
         assert_eq!(
             one.text_en(),
@@ -377,20 +388,20 @@ mod tests {
 
     #[test]
     fn complete_is_said_shortly() {
-        let mut rows = Memory::default();
-        agent(&mut rows, "a", "one", 10);
-        agent(&mut rows, "b", "", 10);
-        let one = counted(&systems("expected = 2\n"), &rows, &Fleet::new());
+        let store = Fake::default();
+        agent(&store, "a", "one", 10);
+        agent(&store, "b", "", 10);
+        let one = counted(&systems("expected = 2\n"), &store, &Fleet::new());
         assert!(one.is_complete());
         assert_eq!(one.text_en(), "2 of 2 reporting");
-        let one = counted(&systems(""), &rows, &Fleet::new());
+        let one = counted(&systems(""), &store, &Fleet::new());
         assert_eq!((one.expected, one.text_en().as_str()), (None, "2 reporting"));
     }
 
     #[test]
     fn a_connection_counts_even_when_nothing_was_written_yet() {
-        let mut rows = Memory::default();
-        agent(&mut rows, "a", "one", 3600);
+        let store = Fake::default();
+        agent(&store, "a", "one", 3600);
         let fleet = Fleet::new();
         let sender = Sender {
             agent: "a".into(),
@@ -400,30 +411,30 @@ mod tests {
             zone: "UTC".into(),
         };
         fleet.connected(&sender, None, NOW - HOUR);
-        assert_eq!(counted(&systems("expected = 1\n"), &rows, &fleet).reporting, 1);
+        assert_eq!(counted(&systems("expected = 1\n"), &store, &fleet).reporting, 1);
         fleet.disconnected("a", true, NOW - HOUR);
-        let one = counted(&systems("expected = 1\n"), &rows, &fleet);
+        let one = counted(&systems("expected = 1\n"), &store, &fleet);
         assert_eq!((one.reporting, one.silent[0].orderly), (0, true));
     }
 
     #[test]
     fn named_members_are_missed_by_name() {
-        let mut rows = Memory::default();
-        agent(&mut rows, "a", "centre", 10);
+        let store = Fake::default();
+        agent(&store, "a", "centre", 10);
         let members = "[[members]]\nsite = \"centre\"\nname_zh = \"中心\"\n\
             [[members]]\nsite = \"station-1\"\nname_zh = \"一分站\"\n";
-        let one = counted(&systems(members), &rows, &Fleet::new());
+        let one = counted(&systems(members), &store, &Fleet::new());
         assert_eq!(one.text_en(), "1 of 2 reporting: never seen: 1 (station-1)");
     }
 
     #[test]
     fn a_dataset_that_stopped_or_never_came_is_missing() {
-        let mut rows = Memory::default();
+        let store = Fake::default();
         let host = |first: i64, last: i64| json!({"agent": "a", "first_seen": NOW - first * HOUR, "last_seen": NOW, "datasets": {"sshd": NOW - last * HOUR}});
-        rows.put(tree::AGENTS, "a", json!({"site": "one", "system": "card"}));
-        let mut check = |host: serde_json::Value, missing: &[&str]| {
-            rows.put(tree::HOSTS, "a", host);
-            let one = counted(&systems("expected = 1\n"), &rows, &Fleet::new());
+        enrolled(&store, "a", "one", None);
+        let check = |host: serde_json::Value, missing: &[&str]| {
+            store.put(tree::HOSTS, "a", host);
+            let one = counted(&systems("expected = 1\n"), &store, &Fleet::new());
             let found: Vec<_> = one.missing.iter().flat_map(|missing| &missing.datasets).collect();
             assert_eq!(found, missing);
         };
@@ -438,11 +449,11 @@ mod tests {
 
     #[test]
     fn long_lists_are_cut() {
-        let mut rows = Memory::default();
+        let store = Fake::default();
         for n in 1..=9 {
-            agent(&mut rows, &format!("a{n}"), &format!("s{n}"), 3600);
+            agent(&store, &format!("a{n}"), &format!("s{n}"), 3600);
         }
-        let text = counted(&systems("expected = 9\n"), &rows, &Fleet::new()).text_en();
+        let text = counted(&systems("expected = 9\n"), &store, &Fleet::new()).text_en();
         assert!(text.contains("a5, and 4 more") && !text.contains("a6"), "{text}");
     }
 

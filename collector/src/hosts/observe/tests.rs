@@ -1,22 +1,22 @@
 //! Batches of one agent, into rows.
 
 use super::super::read::fake::{add, sender};
-use super::super::rows::fake::Memory;
 use super::*;
+use crate::store::fake::Fake;
 use serde_json::json;
 
 const START: i64 = 1_800_000_000 * SECOND;
 
 /// Batches of one agent into one history.
 struct World {
-    rows: Memory,
+    store: Fake,
     observer: Observer,
     now: i64,
 }
 
 impl World {
     fn new() -> World {
-        World { rows: Memory::default(), observer: Observer::new(), now: START }
+        World { store: Fake::default(), observer: Observer::new(), now: START }
     }
 
     fn batch(&mut self, events: &[(&'static str, Json)]) -> Vec<Put> {
@@ -25,16 +25,16 @@ impl World {
             add(&mut batch, dataset, self.now, fields.clone());
         }
         self.now += SECOND;
-        self.observer.observe(&self.rows, &sender("his-01"), &batch, self.now)
+        self.observer.observe(&self.store, &sender("his-01"), &batch, self.now)
     }
 
     fn commit(&mut self, events: &[(&'static str, Json)]) {
         let puts = self.batch(events);
-        self.rows.commit(puts);
+        self.store.apply(puts);
     }
 
     fn check(&self, expected: &[&str]) {
-        assert_eq!(self.rows.keys(tree::INVENTORY), expected);
+        assert_eq!(self.store.keys(tree::INVENTORY), expected);
     }
 }
 
@@ -73,11 +73,11 @@ fn items_come_change_and_go() {
         package("removed", "vim", ""),
     ]);
     world.check(&["his-01|package|bash"]);
-    let row = &world.rows.values(tree::INVENTORY)[0];
+    let row = &world.store.values(tree::INVENTORY)[0];
     assert_eq!(row["package.version"], "2");
     assert_eq!(row.get("event.action"), None);
     let changes: Vec<Change> = world
-        .rows
+        .store
         .values(tree::INVENTORY_CHANGES)
         .into_iter()
         .map(|row| serde_json::from_value(row).unwrap())
@@ -102,7 +102,7 @@ fn a_complete_snapshot_removes_what_it_did_not_name() {
     world.commit(&[package("snapshot", "a", "s1")]);
     world.commit(&[package("snapshot", "b", "s1"), close("s1", &["asset.package=2"])]);
     world.check(&["his-01|host|host", "his-01|package|a", "his-01|package|b", "his-01|user|root"]);
-    let last = world.rows.values(tree::INVENTORY_CHANGES).pop().unwrap();
+    let last = world.store.values(tree::INVENTORY_CHANGES).pop().unwrap();
     assert_eq!((last["action"].as_str(), last["key"].as_str()), (Some("removed"), Some("stale")));
 }
 
@@ -112,7 +112,7 @@ fn batches_of_one_commit_make_one_snapshot() {
     world.commit(&[package("added", "stale", "")]);
     let mut puts = world.batch(&[package("snapshot", "a", "s1")]);
     puts.extend(world.batch(&[package("snapshot", "b", "s1"), close("s1", &["asset.package=2"])]));
-    world.rows.commit(puts);
+    world.store.apply(puts);
     world.check(&["his-01|host|host", "his-01|package|a", "his-01|package|b"]);
 }
 
@@ -142,8 +142,8 @@ fn another_agent_is_not_touched() {
     let mut other = Events::default();
     let (dataset, fields) = package("added", "theirs", "");
     add(&mut other, dataset, START, fields);
-    let puts = world.observer.observe(&world.rows, &sender("his-012"), &other, START);
-    world.rows.commit(puts);
+    let puts = world.observer.observe(&world.store, &sender("his-012"), &other, START);
+    world.store.apply(puts);
     world.commit(&[close("s1", &["asset.package=0"])]);
     world.check(&["his-01|host|host", "his-012|package|theirs"]);
 }
@@ -158,13 +158,13 @@ fn changes_are_bounded_and_the_oldest_go() {
     // Two batches in one commit must not delete the same rows twice.
     let mut puts = world.batch(&removed[..300]);
     puts.extend(world.batch(&removed[300..]));
-    world.rows.commit(puts);
-    let rows = world.rows.values(tree::INVENTORY_CHANGES);
+    world.store.apply(puts);
+    let rows = world.store.values(tree::INVENTORY_CHANGES);
     assert_eq!(rows.len(), MAX_CHANGES);
     assert_eq!(rows[0]["key"], "p200");
     assert_eq!(rows[MAX_CHANGES - 1]["action"], "removed");
     world.commit(&[&added[..], &added[..], &added[..]].concat());
-    assert_eq!(world.rows.values(tree::INVENTORY_CHANGES).len(), MAX_CHANGES);
+    assert_eq!(world.store.values(tree::INVENTORY_CHANGES).len(), MAX_CHANGES);
 }
 
 #[test]
@@ -181,15 +181,15 @@ fn a_host_is_written_when_it_changes_and_else_by_the_minute() {
     world.now += HOST_EVERY;
     let puts = world.batch(&cpu);
     assert_eq!(hosts(&puts), 1);
-    world.rows.commit(puts);
-    let host: Host = serde_json::from_value(world.rows.values(tree::HOSTS).remove(0)).unwrap();
+    world.store.apply(puts);
+    let host: Host = serde_json::from_value(world.store.values(tree::HOSTS).remove(0)).unwrap();
     assert_eq!((host.os.as_str(), host.kernel.as_str()), ("Debian 12", "6.1"));
     assert_eq!((host.system.as_str(), host.host.as_str()), ("health-card", "his-01.lan"));
     assert_eq!(host.last_seen, world.now);
     assert!(host.datasets.contains_key("asset.os") && host.first_seen > START);
     world.observer = Observer::new();
     world.commit(&cpu);
-    let again: Host = serde_json::from_value(world.rows.values(tree::HOSTS).remove(0)).unwrap();
+    let again: Host = serde_json::from_value(world.store.values(tree::HOSTS).remove(0)).unwrap();
     assert_eq!((again.first_seen, again.os), (host.first_seen, host.os), "a restart keeps it");
 }
 
@@ -201,18 +201,18 @@ fn sources_count_and_are_written_every_ten_seconds() {
     let sources = |puts: &[Put]| puts.iter().filter(|put| put.tree == tree::SOURCES).count();
     let puts = world.batch(&[cpu.clone(), cpu.clone()]);
     assert_eq!(sources(&puts), 1);
-    world.rows.commit(puts);
+    world.store.apply(puts);
     let puts = world.batch(&[cpu.clone(), gap]);
     assert_eq!(sources(&puts), 0, "too soon");
     let flushed = world.observer.flush(world.now);
     assert_eq!(sources(&flushed), 1);
     assert!(world.observer.flush(world.now).is_empty());
-    world.rows.commit(flushed);
+    world.store.apply(flushed);
     world.observer = Observer::new();
     world.commit(&[cpu]);
-    let lag: Lag = serde_json::from_value(world.rows.values(tree::SOURCES).remove(0)).unwrap();
+    let lag: Lag = serde_json::from_value(world.store.values(tree::SOURCES).remove(0)).unwrap();
     assert_eq!((lag.records, lag.gaps, lag.missing, lag.lag), (5, 1, 40, SECOND));
-    assert_eq!(world.rows.keys(tree::SOURCES), ["his-01|performance|"]);
+    assert_eq!(world.store.keys(tree::SOURCES), ["his-01|performance|"]);
 }
 
 #[test]
@@ -224,10 +224,10 @@ fn one_item_can_not_fill_the_index() {
         "hengwei.group.members": members, "group.id": "9", "group.name": long,
         "hengwei.asset.previous": members});
     world.commit(&[("asset.group", fields)]);
-    let row = &world.rows.values(tree::INVENTORY)[0];
+    let row = &world.store.values(tree::INVENTORY)[0];
     assert_eq!(row["group.id"], "9");
     assert!(row.to_string().len() < 64 << 10 && row.get("group.name").is_none());
-    assert!(world.rows.values(tree::INVENTORY_CHANGES)[0].to_string().len() < 64 << 10);
+    assert!(world.store.values(tree::INVENTORY_CHANGES)[0].to_string().len() < 64 << 10);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn hostile_names_stay_inside_their_host() {
         package("nonsense", "x", ""),
         package("added", "", ""),
     ]);
-    let keys = world.rows.keys(tree::INVENTORY);
+    let keys = world.store.keys(tree::INVENTORY);
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|key| key.starts_with("his-01|package|") && key.len() < 100));
 }

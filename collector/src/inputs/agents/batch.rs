@@ -17,7 +17,8 @@ use crate::decode;
 use crate::event::{Events, Sender};
 use crate::history::Received;
 use crate::judge::Prepared;
-use crate::registry::{self, Agent, View};
+use crate::registry::{self, Agent};
+use crate::store::Store;
 
 /// A queue of an agent, in one epoch.
 pub(super) type Queue = (Kind, [u8; 16]);
@@ -43,7 +44,7 @@ impl Queues {
     /// Holds a batch's envelope against its queue, and moves the queue on.
     pub(super) fn take(
         &mut self,
-        view: &dyn View,
+        store: &dyn Store,
         agent: &Agent,
         batch: &Batch,
     ) -> Result<Taken, End> {
@@ -64,7 +65,7 @@ impl Queues {
             None if self.0.len() >= limits::MAX_QUEUES => {
                 return Err(End::refused(Reason::Unexpected, "too many queues"));
             }
-            None => view.queue(&agent.id, queue.0, &queue.1).map(|ledger| ledger.next),
+            None => store.queue(&agent.id, queue.0, &queue.1).map(|ledger| ledger.next),
         };
         // Whether numbers begin at 0 or at 1 is the agent's affair.
         let expected = known.unwrap_or_else(|| batch.first.min(1));
@@ -73,7 +74,7 @@ impl Queues {
             return Err(End::refused(Reason::Hole, text));
         }
         if known.is_none() {
-            rolled_from = before(view, agent, queue.0);
+            rolled_from = before(store, agent, queue.0);
         }
         self.0.insert(queue, end.max(expected));
         Ok(Taken { queue, expected, new: end > expected, rolled_from })
@@ -89,8 +90,8 @@ pub(super) fn queue(kind: u32, epoch: &[u8]) -> Result<Queue, End> {
 }
 
 /// The epoch that a new one takes the place of, unless the agent was enrolled again since.
-fn before(view: &dyn View, agent: &Agent, kind: Kind) -> Option<[u8; 16]> {
-    registry::epochs(view, &agent.id, kind)
+fn before(store: &dyn Store, agent: &Agent, kind: Kind) -> Option<[u8; 16]> {
+    registry::epochs(store, &agent.id, kind)
         .into_iter()
         .max_by_key(|(_, ledger)| ledger.last)
         .filter(|(_, ledger)| ledger.last > agent.enrolled)

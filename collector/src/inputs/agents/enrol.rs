@@ -19,10 +19,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::{End, Shared, Take, now, say_goodbye};
-use crate::judge::Error;
+use super::{End, Shared, Take, say_goodbye};
 use crate::pki::IssueError;
 use crate::registry;
+use crate::store::{self, Error};
+use crate::time::now;
 
 /// Enrolments at once.
 pub(super) const MAX_AT_ONCE: usize = 32;
@@ -100,19 +101,16 @@ async fn enroll<T: Take>(shared: &Arc<Shared<T>>, enrol: Enrol) -> Result<Enroll
     let host = enrol.host.unwrap_or_default();
     let stored = token.stored();
     let policy = pki.policy().borrow().as_ref().clone();
-    let granted = shared
-        .context
-        .desk
-        .transact(move |view, now| {
-            registry::enroll(view, now, &stored, &request.digest, &host, |id| {
-                pki.issue(&request, id, now).map_err(|error| error.to_string())
-            })
+    let granted = store::transact(&shared.context.desk, move |store, now| {
+        registry::enroll(store, now, &stored, &request.digest, &host, |id| {
+            pki.issue(&request, id, now).map_err(|error| error.to_string())
         })
-        .await
-        .map_err(|error| match error {
-            Error::Refused(text) => End::refused(Reason::BadToken, text),
-            error => End::refused(Reason::Busy, error.to_string()),
-        })?;
+    })
+    .await
+    .map_err(|error| match error {
+        Error::Refused(text) => End::refused(Reason::BadToken, text),
+        error => End::refused(Reason::Busy, error.to_string()),
+    })?;
     Ok(Enrolled {
         agent: granted.agent,
         chain: granted.chain.into_iter().map(Into::into).collect(),

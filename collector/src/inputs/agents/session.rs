@@ -34,12 +34,14 @@ use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::batch::{self, Queue, Queues};
-use super::{DRAIN, End, Shared, Take, live, now, say_goodbye};
+use super::{DRAIN, End, Shared, Take, live, say_goodbye};
 use crate::event::Sender;
 use crate::inputs::ConnectionInfo;
-use crate::judge::{Error, Prepared, Stored};
+use crate::judge::{Prepared, Stored};
 use crate::pki::{Facts, IssueError};
 use crate::registry::{self, Agent};
+use crate::store::{self, Error};
+use crate::time::now;
 
 /// Batches of one connection that may be on their way between two loops.
 const PIPELINE: usize = 4;
@@ -60,7 +62,7 @@ pub(super) async fn run<T: Take>(
     facts: Facts,
 ) {
     let name = facts.agent.clone();
-    let ended = match registry::admit(&*shared.context.view, &facts) {
+    let ended = match registry::admit(&*shared.context.store, &facts) {
         Ok(agent) => match shared.live.enter(&agent.id) {
             Ok(place) => serve(shared, stream, peer, facts, agent, place).await,
             Err(end) => (Err(end), stream),
@@ -268,7 +270,7 @@ impl<T: Take> Connection<'_, T> {
         let mut queues = Vec::with_capacity(hello.queues.len());
         for state in &hello.queues {
             let (kind, epoch) = batch::queue(state.kind, &state.epoch)?;
-            let known = self.shared.context.view.queue(&self.agent.id, kind, &epoch);
+            let known = self.shared.context.store.queue(&self.agent.id, kind, &epoch);
             let (next, digest) = match known {
                 Some(ledger) => (ledger.next, identity::unhex(&ledger.digest).unwrap_or_default()),
                 // Of an epoch that is new here nothing is missing yet: 0 and 1 are both a beginning.
@@ -355,7 +357,7 @@ impl<T: Take> Connection<'_, T> {
         share: Share,
         sender: &Arc<Sender>,
     ) -> Result<Work, End> {
-        let taken = queues.take(&*self.shared.context.view, &self.agent, &batch)?;
+        let taken = queues.take(&*self.shared.context.store, &self.agent, &batch)?;
         let (queue, rolled_from) = (taken.queue, taken.rolled_from);
         if !taken.new {
             return Ok(Work { queue, rolled_from: None, step: Step::Old(taken.expected) });
@@ -445,16 +447,12 @@ impl<T: Take> Connection<'_, T> {
         };
         let serial = self.facts.serial.clone();
         let begun = Instant::now();
-        let granted = self
-            .shared
-            .context
-            .desk
-            .transact(move |view, now| {
-                registry::renew(view, now, &serial, &request.digest, |id| {
-                    pki.issue(&request, id, now).map_err(|error| error.to_string())
-                })
+        let granted = store::transact(&self.shared.context.desk, move |store, now| {
+            registry::renew(store, now, &serial, &request.digest, |id| {
+                pki.issue(&request, id, now).map_err(|error| error.to_string())
             })
-            .await;
+        })
+        .await;
         match granted {
             Ok(granted) => {
                 let took = begun.elapsed();

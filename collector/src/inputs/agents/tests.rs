@@ -5,7 +5,6 @@ mod delivery;
 mod refusals;
 mod trust;
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -25,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::history::{QueueLedger, Received, tree};
 use crate::inputs::{ConnectionInfo, Observer};
-use crate::judge::{Decision, Error, Prepared, Stored};
+use crate::judge::{Prepared, Stored};
 use crate::pki::{Settings, setup};
-use crate::registry::{self, NewToken, View};
+use crate::registry::{self, NewToken};
+use crate::store::{self, Decide, Decided, Error, Judge, Store, fake::Fake};
 use hengwei_protocol::{Kind, identity};
 
 const PASSPHRASE: &[u8] = b"a passphrase for tests";
@@ -37,13 +37,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// History and judge in memory.
 #[derive(Clone, Default)]
-struct Double(Arc<Mutex<State>>);
+struct Double {
+    fake: Fake,
+    taken: Arc<Mutex<Taken>>,
+}
 
 #[derive(Default)]
-struct State {
-    trees: BTreeMap<(&'static str, Vec<u8>), Vec<u8>>,
+struct Taken {
     received: Vec<Received>,
-    actions: Vec<String>,
     /// While set, batches wait here instead of being stored.
     held: Option<Vec<Held>>,
 }
@@ -51,14 +52,14 @@ struct State {
 type Held = (Prepared, oneshot::Sender<Result<Stored, Error>>);
 
 impl Double {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().expect("no test panics with the lock")
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().expect("no test panics with the lock")
     }
 
     /// Every number stored of a queue, in the order of storing.
     fn numbers(&self, agent: &str) -> Vec<u64> {
-        let state = self.lock();
-        let of_agent = state.received.iter().filter(|received| *received.agent == *agent);
+        let taken = self.lock();
+        let of_agent = taken.received.iter().filter(|received| *received.agent == *agent);
         of_agent.flat_map(|batch| batch.records.records.iter().map(|r| r.number)).collect()
     }
 
@@ -75,7 +76,7 @@ impl Double {
 
     fn store(&self, prepared: Prepared) -> Result<Stored, Error> {
         let Prepared { received, digest, .. } = prepared;
-        let ledger = View::queue(self, &received.agent, received.kind, &received.epoch);
+        let ledger = self.fake.queue(&received.agent, received.kind, &received.epoch);
         let expected = ledger.map_or(received.first.min(1), |ledger| ledger.next);
         if received.first != expected {
             return Err(Error::Hole { expected, found: received.first });
@@ -91,11 +92,10 @@ impl Double {
         };
         let key =
             format!("{}\0{}\0{}", received.agent, received.kind, identity::hex(&received.epoch));
-        let mut state = self.lock();
-        let value = serde_json::to_vec(&ledger).expect("encodes");
-        state.trees.insert((tree::LEDGER, key.into_bytes()), value);
-        state.received.push(received);
-        let commit = state.received.len() as u64;
+        self.fake.apply(vec![store::put(tree::LEDGER, key, &ledger)]);
+        let mut taken = self.lock();
+        taken.received.push(received);
+        let commit = taken.received.len() as u64;
         let head = wire::Head { class: "log".into(), commit, link: vec![1; 32].into() };
         Ok(Stored {
             next,
@@ -104,53 +104,24 @@ impl Double {
     }
 }
 
-impl View for Double {
-    fn get(&self, tree: &'static str, key: &[u8]) -> Option<Vec<u8>> {
-        self.lock().trees.get(&(tree, key.to_vec())).cloned()
-    }
-
-    fn scan(&self, tree: &'static str, prefix: &[u8], see: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
-        let trees = self.lock().trees.clone();
-        let _ = trees
-            .iter()
-            .filter(|((name, key), _)| *name == tree && key.starts_with(prefix))
-            .all(|((_, key), value)| see(key, value));
-    }
-
-    fn queue(&self, agent: &str, kind: Kind, epoch: &[u8; 16]) -> Option<QueueLedger> {
-        let key = format!("{agent}\0{kind}\0{}", identity::hex(epoch));
-        serde_json::from_slice(&self.get(tree::LEDGER, key.as_bytes())?).ok()
+impl Judge for Double {
+    fn decide(&self, decide: Decide) -> Decided<'_> {
+        self.fake.set_now(now());
+        self.fake.decide(decide)
     }
 }
 
 impl Take for Double {
     async fn submit(&self, prepared: Prepared) -> oneshot::Receiver<Result<Stored, Error>> {
         let (answer, coming) = oneshot::channel();
-        let mut state = self.lock();
-        if let Some(held) = &mut state.held {
+        let mut taken = self.lock();
+        if let Some(held) = &mut taken.held {
             held.push((prepared, answer));
         } else {
-            drop(state);
+            drop(taken);
             let _ = answer.send(self.store(prepared));
         }
         coming
-    }
-
-    async fn transact<A, F>(&self, decide: F) -> Result<A, Error>
-    where
-        A: Send + 'static,
-        F: FnOnce(&dyn View, i64) -> Result<(Decision, A), Error> + Send + 'static,
-    {
-        let (decision, answer) = decide(self, now())?;
-        let mut state = self.lock();
-        for put in decision.puts {
-            match put.value {
-                Some(value) => state.trees.insert((put.tree, put.key), value),
-                None => state.trees.remove(&(put.tree, put.key)),
-            };
-        }
-        state.actions.extend(decision.entries.into_iter().map(|entry| entry.action));
-        Ok(answer)
     }
 }
 
@@ -243,7 +214,7 @@ async fn server() -> Server {
     let address = input.bind().expect("a port");
     let context = Context {
         desk: double.clone(),
-        view: Arc::new(double.clone()),
+        store: Arc::new(double.fake.clone()),
         pki: Arc::clone(&pki),
         metrics: Arc::default(),
         observer: Arc::clone(&heard) as Arc<dyn Observer>,
@@ -272,10 +243,10 @@ impl Server {
             ttl_nanos: HOUR_NANOS,
             actor: "local:test".into(),
         };
-        self.double
-            .transact(move |view, now| registry::create_token(view, now, &token, new))
-            .await
-            .expect("a token")
+        let made = store::transact(&self.double, move |store, now| {
+            registry::create_token(store, now, &token, new)
+        });
+        made.await.expect("a token")
     }
 
     async fn enroll(&self, token: &str, dir: &Path) -> anyhow::Result<enroll::Outcome> {

@@ -164,7 +164,7 @@ async fn renewing_loses_nothing() {
     renewed.send(Body::Batch(batch(1, 5..6))).await;
     assert_eq!(renewed.acked().await, 6);
     assert_eq!(server.double.numbers(&agent), [0, 1, 2, 3, 4, 5]);
-    let listed = registry::list(&server.double);
+    let listed = registry::list(&server.double.fake);
     assert_eq!(listed[0].certificates.len(), 2);
     assert!(listed[0].certificates.iter().all(|certificate| certificate.revoked.is_none()));
 }

@@ -187,7 +187,7 @@ async fn an_enrolment_that_was_cut_off_gets_the_same_certificate() {
     server.enroll(&token, dir.path()).await.expect("enrols again");
     let again = std::fs::read_to_string(dir.path().join("identity.pem")).expect("an identity");
     assert_eq!(again, identity);
-    assert_eq!(server.double.lock().actions, ["token.created", "agent.enrolled"]);
+    assert_eq!(server.double.fake.actions(), ["token.created", "agent.enrolled"]);
 }
 
 #[tokio::test]
@@ -305,11 +305,10 @@ async fn revoking_drops_a_live_connection_within_five_seconds() {
 
 async fn revoke(server: &Server, agent: &str) {
     let agent = agent.to_owned();
-    server
-        .double
-        .transact(move |view, now| registry::revoke(view, now, &agent, "local:test", "stolen"))
-        .await
-        .expect("revokes");
+    let revoked = store::transact(&server.double, move |store, now| {
+        registry::revoke(store, now, &agent, "local:test", "stolen")
+    });
+    revoked.await.expect("revokes");
 }
 
 #[tokio::test]
@@ -321,14 +320,14 @@ async fn a_certificate_that_ends_ends_its_connection() {
     let request = server.pki.request(csr.der()).expect("a good request");
     let stored = Token::parse(&server.token(None).await).expect("a token").stored();
     let pki = Arc::clone(&server.pki);
-    let enrolling = move |view: &dyn View, now: i64| {
+    let enrolling = move |store: &dyn Store, now: i64| {
         // Issued so long ago that it ends in two seconds or three.
         let then = now - 90 * crate::pki::DAY_NANOS + 3_000_000_000;
-        registry::enroll(view, now, &stored, &request.digest, &HostInfo::default(), |id| {
+        registry::enroll(store, now, &stored, &request.digest, &HostInfo::default(), |id| {
             pki.issue(&request, id, then).map_err(|error| error.to_string())
         })
     };
-    let granted = server.double.transact(enrolling).await.expect("enrols");
+    let granted = store::transact(&server.double, enrolling).await.expect("enrols");
     let chain = granted.chain.into_iter().map(CertificateDer::from).collect();
     let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
     let connector = connector(&server, &[ALPN_AGENT], Some((chain, key)));
