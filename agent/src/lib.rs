@@ -31,6 +31,7 @@ pub mod backoff;
 pub mod config;
 pub mod enroll;
 pub mod identity;
+pub mod record;
 pub mod ship;
 pub mod sources;
 pub mod spool;

@@ -54,7 +54,7 @@ use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use crate::sources::Chunk;
+use crate::record::{Chunk, NewRecord};
 
 mod disk;
 mod format;
@@ -480,7 +480,7 @@ fn limits(disk: &Disk, dir: &Path, options: &Options) -> Result<Limits, Error> {
 
 /// Records as they are stored, each within the limits of the wire, and their size. One that is not
 /// would stop its queue for good: a gap that says so takes its place.
-fn admit(records: Vec<crate::sources::NewRecord>) -> (Vec<Record>, usize) {
+fn admit(records: Vec<NewRecord>) -> (Vec<Record>, usize) {
     let mut bytes = 0;
     let records = records.into_iter().map(|new| {
         let mut record = Record {

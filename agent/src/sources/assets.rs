@@ -46,8 +46,6 @@ const DPKG_PATIENCE: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Whether to look at all.
-    pub enabled: bool,
     /// Hours between full snapshots.
     pub snapshot_hours: u64,
     /// Seconds between looks at sockets, interfaces and file systems.
@@ -58,7 +56,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { enabled: true, snapshot_hours: 7 * 24, sockets_secs: 60, others_secs: 300 }
+        Config { snapshot_hours: 7 * 24, sockets_secs: 60, others_secs: 300 }
     }
 }
 
@@ -88,7 +86,7 @@ impl Source for Assets {
             sockets_secs: config.sockets_secs,
             others_secs: config.others_secs,
         };
-        Ok(config.enabled.then_some(Assets { cadence }))
+        Ok(Some(Assets { cadence }))
     }
 
     fn unreadable(&self, root: &Path) -> Vec<String> {
@@ -360,8 +358,6 @@ mod tests {
         check("sockets_secs = 1", "sockets_secs = 1: give 10 to 86400");
         check("socket_secs = 60", "unknown field `socket_secs`");
         assert!(Assets::configure(Config::default()).unwrap().is_some());
-        let off = Config { enabled: false, ..Config::default() };
-        assert!(Assets::configure(off).unwrap().is_none());
     }
 
     #[test]

@@ -32,7 +32,7 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use super::{Chunk, Context, Source};
+use super::{Chunk, Context, From, Source};
 use crate::time::Now;
 use engine::Engine;
 use pattern::Pattern;
@@ -107,16 +107,6 @@ pub(crate) enum Charset {
     /// GB18030, and so GBK and GB2312.
     #[serde(rename = "gb18030")]
     Gb18030,
-}
-
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum From {
-    /// With what is written from now on.
-    End,
-    /// With the first line.
-    Start,
 }
 
 /// The configuration as used.

@@ -21,7 +21,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{Chunk, Context, Output, Source};
+use super::{Chunk, Context, From, Output, Source};
 use crate::time;
 use batch::{Batcher, Mark};
 use export::Parser;
@@ -46,17 +46,6 @@ const MAX_COMPLAINT: usize = 300;
 pub(crate) struct Config {
     /// Where reading begins at the very first start: `end` (what comes from now on) or `start`.
     pub(crate) from: From,
-}
-
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum From {
-    /// With what comes from now on.
-    #[default]
-    End,
-    /// With the oldest entry the journal has.
-    Start,
 }
 
 /// The source.

@@ -44,8 +44,6 @@ const SECTOR_BYTES: u64 = 512;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Whether to measure at all.
-    pub enabled: bool,
     /// Seconds between two measurements.
     pub interval_secs: u64,
     /// How many of the busiest processes are named; 0 for none.
@@ -54,7 +52,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { enabled: true, interval_secs: 10, top_processes: 5 }
+        Config { interval_secs: 10, top_processes: 5 }
     }
 }
 
@@ -80,7 +78,7 @@ impl Source for Performance {
             "top_processes = {}: give at most {MAX_PROCESSES}",
             config.top_processes
         );
-        Ok(config.enabled.then_some(Performance {
+        Ok(Some(Performance {
             interval: Duration::from_secs(config.interval_secs),
             top_processes: config.top_processes,
         }))

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 
 use super::disk::{Space, Step};
 use super::*;
-use crate::sources::NewRecord;
 
 const HUGE: Space = Space { total: 1 << 40, free: 1 << 39 };
 
