@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::{Context as _, anyhow, bail, ensure};
 use bytes::Bytes;
-use hengwei_protocol::identity::{hex, is_id, sha256, unhex};
+use hengwei_protocol::identity::{hex, is_id, pem, sha256, unhex};
 use hengwei_protocol::{ALPN_AGENT, wire};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConfig;
@@ -251,7 +251,7 @@ impl Pair {
         let spki = rcgen::PublicKeyData::subject_public_key_info(key);
         ensure!(facts.key == sha256(&spki), "the certificate is not for the key that was made");
         verify::as_client(&chain, roots).context("the certificate leads to no root we trust")?;
-        let mut pem = files::pem("PRIVATE KEY", key.serialized_der());
+        let mut pem = pem("PRIVATE KEY", key.serialized_der());
         pem += &files::pem_of(&chain);
         Ok(Pair { facts, pem })
     }

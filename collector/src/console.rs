@@ -10,7 +10,7 @@
 //! that changes something must come from our own pages; nothing is readable before somebody signed
 //! in but `/healthz`, the sign-in and invitation pages, style sheet and script. Until an account
 //! exists it listens on loopback only ([`run`]). Limits of connections, sizes and times are in
-//! `serve`.
+//! [`crate::serve`].
 
 mod api;
 mod formats;
@@ -18,11 +18,9 @@ mod guard;
 mod lang;
 mod live;
 mod pages;
-mod serve;
 mod sign;
 mod views;
 
-pub use serve::{Peer, ServerConfigs, serve};
 pub use views::{
     Certificate, Change, Gap, HostDetail, HostRow, InventoryChange, Item, Ledger, Member, Presence,
     Queue, Search, Shelf, Source, System, Views,
@@ -44,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{self, Policy, Right};
 use crate::metrics::Metrics;
+use crate::serve::{ServerConfigs, serve};
 use crate::store::{Judge, Store};
 
 /// Where the console listens unless configured otherwise.

@@ -36,6 +36,7 @@ use hengwei_protocol::wire::{Block, Gap, Origin, Record, record::Body};
 use hengwei_protocol::{Kind, record};
 
 use crate::event::{Event, Events, OWN_AGENT, Sender, names};
+use crate::time::MINUTE;
 use charset::Charset;
 use out::Out;
 
@@ -191,7 +192,7 @@ const GAP: &str = "hengwei.gap";
 /// The most that "message repeated N times" is believed.
 const MAX_REPEAT: u64 = 1_000_000;
 /// A stamp further ahead of ingestion than this is not believed.
-const MAX_AHEAD_NANOS: i64 = 5 * 60 * 1_000_000_000;
+const MAX_AHEAD_NANOS: i64 = 5 * MINUTE;
 
 /// Decodes a block. Never fails and never panics: a record nothing understands is an event with its
 /// original, and a decoder that panics leaves its record raw with the problem named.

@@ -219,9 +219,9 @@ mod tests {
     use super::*;
     use crate::registry::{Agent, Certificate, Revocation};
     use crate::store::fake::Fake;
+    use crate::time::DAY;
     use serde_json::json;
 
-    const DAY: i64 = 86_400 * 1_000_000_000;
     const START: i64 = 20_000 * DAY;
 
     fn store() -> Fake {

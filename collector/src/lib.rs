@@ -38,6 +38,7 @@ pub mod pki;
 pub mod registry;
 pub mod replay;
 pub mod search;
+pub mod serve;
 pub mod services;
 pub mod store;
 pub mod systems;

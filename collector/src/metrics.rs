@@ -27,8 +27,8 @@ use prometheus::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::console;
 use crate::notify::{CHANNELS, Outcome};
+use crate::serve;
 
 /// Where metrics are served unless configured otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9600";
@@ -322,7 +322,7 @@ pub async fn serve_metrics(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let router = Router::new().route("/metrics", get(scrape)).with_state(metrics);
-    console::serve(listener, None, router, stop).await
+    serve::serve(listener, None, router, stop).await
 }
 
 async fn scrape(State(metrics): State<Arc<Metrics>>) -> Response {

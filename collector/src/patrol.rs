@@ -19,7 +19,6 @@ use crate::event::Sender;
 use crate::history::{Put, tree};
 use crate::inputs::{ConnectionInfo, Observer};
 use crate::own::{Note, Own};
-use crate::run::stopped;
 use crate::services::Services;
 use crate::store::{Decision, Error};
 use crate::systems::{self, Gauges};
@@ -158,7 +157,7 @@ impl Patrol {
                 return;
             }
             let asked = Arc::clone(&self.asked);
-            let round = stopped(&stop, ROUND);
+            let round = time::stopped(&stop, ROUND);
             tokio::pin!(round);
             last = loop {
                 tokio::select! {

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::time::{DAY, HOUR};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -59,10 +60,8 @@ pub fn history_public_key(data: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     Ok(Some(files::history(&path)?.public_key().as_ref().to_vec()))
 }
 
-/// Nanoseconds of a day.
-pub const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
 /// Certificates begin this long ago, for peers whose clock is behind.
-const BACKDATE_NANOS: i64 = 3_600 * 1_000_000_000;
+const BACKDATE_NANOS: i64 = HOUR;
 /// What an agent's name looks like in a certificate.
 const AGENT_URI: &str = "hengwei:agent:";
 
@@ -191,7 +190,7 @@ impl Pki {
         let current = self.current();
         let ours = |error: anyhow::Error| IssueError::Ours(format!("{error:#}"));
         let mut params =
-            leaf(agent, now, i64::from(self.settings.agent_days) * DAY_NANOS).map_err(ours)?;
+            leaf(agent, now, i64::from(self.settings.agent_days) * DAY).map_err(ours)?;
         let uri = format!("{AGENT_URI}{agent}")
             .try_into()
             .map_err(|_| IssueError::Ours("an agent's name must be plain ASCII".to_owned()))?;
@@ -295,7 +294,7 @@ impl Issuing {
     /// A new key and certificate for a server of these names.
     fn server(&self, names: &[String], days: u32, now: i64) -> anyhow::Result<files::Credential> {
         let first = names.first().context("a server needs a name")?;
-        let mut params = leaf(first, now, i64::from(days) * DAY_NANOS)?;
+        let mut params = leaf(first, now, i64::from(days) * DAY)?;
         params.subject_alt_names = names.iter().map(|name| san(name)).collect::<Result<_, _>>()?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate()?;

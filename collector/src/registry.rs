@@ -20,11 +20,12 @@ use crate::event::OWN_AGENT;
 use crate::history::{QueueLedger, tree};
 use crate::pki::{Facts, Issued};
 use crate::store::{Decision, Error, Store, entry, get, parse, put, remove};
+use crate::time::DAY;
 
 /// The longest life of a token, nanoseconds: 30 days.
-const MAX_TTL_NANOS: i64 = 30 * 86_400 * 1_000_000_000;
+const MAX_TTL_NANOS: i64 = 30 * DAY;
 /// Tokens past their time are forgotten after so long, nanoseconds: 7 days.
-const FORGET_TOKEN_NANOS: i64 = 7 * 86_400 * 1_000_000_000;
+const FORGET_TOKEN_NANOS: i64 = 7 * DAY;
 /// What is kept of each text in a [`HostInfo`], bytes.
 const MAX_HOST_TEXT: usize = 255;
 /// Certificates of one agent that are remembered beside the new one and the one it was asked for

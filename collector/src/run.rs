@@ -160,7 +160,7 @@ fn tools(services: &Services) -> notify::Tools {
 
 /// Takes over changed keys and renews the server's certificate.
 async fn maintain(services: Arc<Services>, stop: CancellationToken) {
-    while !stopped(&stop, MAINTAIN).await {
+    while !time::stopped(&stop, MAINTAIN).await {
         if let Err(error) = services.pki.maintain(time::now()) {
             tracing::error!("keys and certificates stay as they were: {error:#}");
         }
@@ -173,20 +173,12 @@ async fn watchdog(services: Arc<Services>, stop: CancellationToken) {
         stop.cancelled().await;
         return;
     };
-    while !stopped(&stop, limit / 3).await {
+    while !time::stopped(&stop, limit / 3).await {
         // An empty transaction goes the way of all: a judge that hangs is not answered for.
         let alive = services.desk.transact(|_, _| Ok((Default::default(), ()))).await;
         if alive.is_ok() {
             notify_systemd(&[sd_notify::NotifyState::Watchdog]);
         }
-    }
-}
-
-/// Waits; whether it was told to stop meanwhile.
-pub(crate) async fn stopped(stop: &CancellationToken, pause: Duration) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => true,
-        () = tokio::time::sleep(pause) => false,
     }
 }
 

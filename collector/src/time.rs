@@ -1,6 +1,18 @@
 //! Unix nanoseconds inside, RFC 3339 in UTC outside.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+/// Nanoseconds of a second.
+pub const SECOND: i64 = 1_000_000_000;
+/// Nanoseconds of a minute.
+pub const MINUTE: i64 = 60 * SECOND;
+/// Nanoseconds of an hour.
+pub const HOUR: i64 = 60 * MINUTE;
+/// Nanoseconds of a day.
+pub const DAY: i64 = 24 * HOUR;
 
 /// The clock, Unix nanoseconds. The one place that reads it.
 pub fn now() -> i64 {
@@ -28,30 +40,39 @@ pub fn parse(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(nanos)
 }
 
-/// Reads what an operator types: RFC 3339, a date (its first moment, UTC), or an age such as `15m`,
-/// `2h`, `7d` before `now`.
+/// Reads RFC 3339, or a date, which is its first moment in UTC.
+pub fn parse_date(text: &str) -> Option<i64> {
+    parse(text).or_else(|| {
+        let date = text.parse::<jiff::civil::Date>().ok()?;
+        Some(nanos(date.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()))
+    })
+}
+
+/// Reads what an operator types: as [`parse_date`], or an age such as `15m`, `2h`, `7d` before `now`.
 pub fn parse_operator(text: &str, now: i64) -> Option<i64> {
-    if let Some(time) = parse(text) {
-        return Some(time);
-    }
-    if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        return date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| nanos(zoned.timestamp()));
-    }
-    duration(text).map(|age| now.saturating_sub(age))
+    parse_date(text).or_else(|| duration(text).map(|age| now.saturating_sub(age)))
 }
 
 /// Nanoseconds of `90s`, `15m`, `2h`, `7d`.
 pub fn duration(text: &str) -> Option<i64> {
     let unit = text.chars().last()?;
     let count: i64 = text[..text.len() - unit.len_utf8()].parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
+    let unit = match unit {
+        's' => SECOND,
+        'm' => MINUTE,
+        'h' => HOUR,
+        'd' => DAY,
         _ => return None,
     };
-    count.checked_mul(seconds)?.checked_mul(1_000_000_000).filter(|_| count >= 0)
+    count.checked_mul(unit).filter(|_| count >= 0)
+}
+
+/// Waits; whether it was told to stop meanwhile.
+pub async fn stopped(stop: &CancellationToken, pause: Duration) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => true,
+        () = tokio::time::sleep(pause) => false,
+    }
 }
 
 #[cfg(test)]
@@ -69,10 +90,10 @@ mod tests {
     fn what_operators_type() {
         let now = parse("2026-11-21T00:00:00Z").expect("a time");
         for (text, expected) in [
-            ("2026-11-20T00:00:00Z", Some(now - 86_400_000_000_000)),
-            ("2026-11-20", Some(now - 86_400_000_000_000)),
-            ("1d", Some(now - 86_400_000_000_000)),
-            ("90s", Some(now - 90_000_000_000)),
+            ("2026-11-20T00:00:00Z", Some(now - DAY)),
+            ("2026-11-20", Some(now - DAY)),
+            ("1d", Some(now - DAY)),
+            ("90s", Some(now - 90 * SECOND)),
             ("-1d", None),
             ("1y", None),
             ("", None),

@@ -18,9 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hosts::{Fleet, Live};
 use crate::systems::{Coverage, REPORTS_WITHIN};
-use crate::time::rfc3339;
+use crate::time::{SECOND, rfc3339};
 
-const SECOND: i64 = 1_000_000_000;
 /// A condition that lasts is told again after this time.
 const AGAIN: i64 = 24 * 3600 * SECOND;
 /// Time after a start in which nobody is missed.

@@ -1,4 +1,5 @@
-//! Names and secrets of identity: what an agent id may look like, and the enrolment token.
+//! Names and secrets of identity: what an agent id may look like, the enrolment token, how keys and
+//! certificates are written.
 
 use std::fmt;
 
@@ -90,9 +91,41 @@ pub fn unhex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// One section of a PEM file: `label` is `CERTIFICATE`, `PRIVATE KEY` and the like.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut body = String::with_capacity(der.len() * 4 / 3 + 4);
+    for chunk in der.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+        let word = word << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = ALPHABET[(word >> (18 - 6 * place)) as usize & 63];
+            body.push(if place <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for line in body.as_bytes().chunks(64) {
+        text.extend(line.iter().map(|byte| char::from(*byte)));
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pem_is_base64_in_lines_of_64() {
+        let check = |der: &[u8], body: &str| {
+            assert_eq!(pem("X", der), format!("-----BEGIN X-----\n{body}-----END X-----\n"));
+        };
+        check(b"", "");
+        check(b"f", "Zg==\n");
+        check(b"fo", "Zm8=\n");
+        check(b"foobar", "Zm9vYmFy\n");
+        check(&[0xff; 49], &format!("{}\n/w==\n", "/".repeat(64)));
+    }
 
     #[test]
     fn a_token_reads_back_and_hides_itself() {

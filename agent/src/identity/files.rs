@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, ensure};
-use hengwei_protocol::identity::hex;
+use hengwei_protocol::identity::{hex, pem};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -86,24 +86,4 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 /// Certificates, one after the other.
 pub(super) fn pem_of(chain: &[CertificateDer<'static>]) -> String {
     chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
-}
-
-/// One PEM section.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut body = String::with_capacity(der.len() * 4 / 3 + 4);
-    for chunk in der.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(word >> (18 - 6 * place)) as usize & 63];
-            body.push(if place <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }

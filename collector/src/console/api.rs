@@ -14,7 +14,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::{Span, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -25,6 +24,7 @@ use crate::accounts;
 use crate::alerts::{Alert, State as AlertState};
 use crate::history::tree;
 use crate::store::{self, Store};
+use crate::time;
 
 /// Alerts in one answer, when not asked for another number, and at most.
 const DEFAULT_ALERTS: usize = 100;
@@ -299,10 +299,8 @@ pub(super) async fn change(
 
 /// A time to come, from RFC 3339 or a date, as RFC 3339.
 fn expiry(text: &str, now: i64) -> Answer<String> {
-    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    let time = text.parse::<Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
-    match time {
-        Some(time) if time.as_nanosecond() > i128::from(now) => Ok(time.to_string()),
+    match time::parse_date(text) {
+        Some(time) if time > now => Ok(time::rfc3339(time)),
         Some(_) => Err(Failed::bad("`expires` is past")),
         None => Err(Failed::bad("`expires` is a date (2027-01-31) or a time (RFC 3339)")),
     }
@@ -353,29 +351,18 @@ impl Question {
         }
         Ok(Search {
             q: self.q.clone(),
-            since: time(self.since.as_deref(), now)?,
-            until: time(self.until.as_deref(), now)?,
+            since: time_of(self.since.as_deref(), now)?,
+            until: time_of(self.until.as_deref(), now)?,
             limit: self.limit.unwrap_or(DEFAULT_ROWS).clamp(1, MAX_ROWS),
         })
     }
 }
 
 /// A time as asked for: RFC 3339, a date, or how long ago (`15m`, `24h`, `7d`).
-fn time(text: Option<&str>, now: i64) -> Answer<Option<i64>> {
+fn time_of(text: Option<&str>, now: i64) -> Answer<Option<i64>> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     let bad = || Failed::bad("times are RFC 3339, a date, or how long ago: 15m, 24h, 7d");
-    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
-    let absolute = text.parse::<Timestamp>().ok().or_else(|| day().map(|day| day.timestamp()));
-    let nanos = match absolute {
-        Some(time) => time.as_nanosecond(),
-        None => {
-            let ago: Span = text.parse().map_err(|_| bad())?;
-            let ago =
-                ago.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
-            i128::from(now) - ago.as_nanos().abs()
-        }
-    };
-    i64::try_from(nanos).map(Some).map_err(|_| bad())
+    time::parse_operator(text, now).map(Some).ok_or_else(bad)
 }
 
 /// What a running search says.
@@ -476,7 +463,7 @@ mod tests {
     fn times_are_read_three_ways() {
         let now = 1_700_000_000_000_000_000;
         let check = |text: &str, expected: Option<i64>| {
-            assert_eq!(time(Some(text), now).unwrap(), expected, "{text}");
+            assert_eq!(time_of(Some(text), now).unwrap(), expected, "{text}");
         };
         check("", None);
         check("2023-11-14T22:13:20Z", Some(now));
@@ -485,7 +472,7 @@ mod tests {
         check("15m", Some(now - 900_000_000_000));
         check("7d", Some(now - 7 * 86_400_000_000_000));
         for text in ["yesterday", "15", "-", "9999999999999d"] {
-            assert!(time(Some(text), now).is_err(), "{text}");
+            assert!(time_of(Some(text), now).is_err(), "{text}");
         }
         assert!(expiry("2023-11-14", now).is_err());
         assert_eq!(expiry("2023-11-15", now).unwrap(), "2023-11-15T00:00:00Z");

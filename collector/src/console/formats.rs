@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::alerts::{Alert, State};
+use crate::time;
 
 /// The schema the objects follow.
 const OCSF_VERSION: &str = "1.3.0";
@@ -83,7 +84,7 @@ pub(super) fn ocsf(alert: &Alert) -> Value {
 
 /// Milliseconds since the epoch, as OCSF counts; None for what is no time.
 fn millis(rfc3339: &str) -> Option<i64> {
-    rfc3339.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())
+    time::parse(rfc3339).map(|nanos| nanos.div_euclid(1_000_000))
 }
 
 /// An Atom feed of alerts, newest first. `now` dates an empty feed.

@@ -22,9 +22,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::serve::Peer;
 use super::{App, pages};
 use crate::accounts::{self, Right, Scope, User};
+use crate::serve::Peer;
 use crate::store;
 
 /// The session's cookie. `__Host-` has the browser insist on Secure, path `/` and no domain.

@@ -6,7 +6,7 @@
 //! the first alert is resumed rightly.
 //!
 //! Nothing waits here for a slow reader but a cursor: rows are read from history as the connection
-//! takes them, and a connection that takes none is ended by [`super::serve`]. Every heartbeat looks
+//! takes them, and a connection that takes none is ended by [`crate::serve`]. Every heartbeat looks
 //! whether the session or token is still good, and whether its owner still is.
 
 use std::collections::VecDeque;

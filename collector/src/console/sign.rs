@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::guard::{self, Caller, Failed};
 use super::lang::{self, Lang, Page};
 use super::pages::{self, InvitePage, SignInPage};
-use super::serve::Peer;
 use super::{App, guard::COOKIE};
 use crate::accounts::{self, SignedIn, User, password};
+use crate::serve::Peer;
 use crate::store;
 
 const SIGN_IN: (&str, &str) = ("登录", "Sign in");

@@ -4,13 +4,13 @@
 //! to when the line was read; one without a zone is in the sender's. The zone's arithmetic is done
 //! once per minute of log, not once per line.
 
+use crate::time::SECOND;
 use jiff::civil;
 use jiff::tz::{Offset, TimeZone};
 
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
 ];
-const SECOND: i64 = 1_000_000_000;
 /// A leap day recurs within eight years even over a century that has none.
 const LEAP_GAP_YEARS: i64 = 8;
 

@@ -17,9 +17,8 @@ use super::read;
 use super::rows::known;
 use crate::event::{EventRef, Events, Sender};
 use crate::store::Store;
-use crate::time;
+use crate::time::{self, SECOND};
 
-const SECOND: i64 = 1_000_000_000;
 /// File systems, and networks, kept of one host.
 const MAX_PARTS: usize = 48;
 /// The longest name of one.

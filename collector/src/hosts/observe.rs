@@ -19,9 +19,8 @@ use super::rows::{Change, Host, Lag, change_key, key, prefix};
 use crate::event::{Event, EventRef, Events, Sender};
 use crate::history::{Put, tree};
 use crate::store::{self, Store};
-use crate::time::rfc3339;
+use crate::time::{SECOND, rfc3339};
 
-const SECOND: i64 = 1_000_000_000;
 /// How often a source's row is written.
 pub const SOURCE_EVERY: i64 = 10 * SECOND;
 /// How often a host's row is written when only its last sign is new.

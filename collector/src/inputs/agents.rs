@@ -43,7 +43,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Context, Input, Take};
 use crate::pki::{Facts, Pki};
-use crate::time::now;
+use crate::time::{MINUTE, now};
 
 /// Connections at once, of any kind.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -56,7 +56,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often live connections are looked at.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How often the same trouble with the PKI is logged, nanoseconds.
-const COMPLAIN_NANOS: i64 = 60 * 1_000_000_000;
+const COMPLAIN_NANOS: i64 = MINUTE;
 /// How long what was taken may still be answered when the collector stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a peer that was refused may take to hear it.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::alerts::{Alert, Entity, RuleRef};
-use crate::console;
+use crate::serve;
 use crate::store::{Decision, fake::Fake};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
@@ -52,11 +52,11 @@ struct Receiver {
 }
 
 impl Receiver {
-    async fn start(&self, stop: CancellationToken, tls: Option<console::ServerConfigs>) -> u16 {
+    async fn start(&self, stop: CancellationToken, tls: Option<serve::ServerConfigs>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let router = Router::new().route("/hook", post(receive)).with_state(self.clone());
-        tokio::spawn(console::serve(listener, tls, router, stop));
+        tokio::spawn(serve::serve(listener, tls, router, stop));
         port
     }
 
@@ -323,7 +323,7 @@ async fn https_trusts_the_given_roots_only() {
     let config = Arc::new(config);
     let receiver = Receiver::default();
     let everything = CancellationToken::new();
-    let tls: console::ServerConfigs = Arc::new(move || Arc::clone(&config));
+    let tls: serve::ServerConfigs = Arc::new(move || Arc::clone(&config));
     let port = receiver.start(everything.clone(), Some(tls)).await;
     let url = format!("https://localhost:{port}/hook");
 

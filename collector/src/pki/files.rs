@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use hengwei_protocol::identity;
+use hengwei_protocol::identity::{hex, pem};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -118,7 +118,7 @@ fn place(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let name = path.file_name().context("no file name")?.to_string_lossy();
     let mut random = [0u8; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow!("no randomness"))?;
-    let beside = dir.join(format!(".{name}.{}", identity::hex(&random)));
+    let beside = dir.join(format!(".{name}.{}", hex(&random)));
     let written = write_new(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
     if written.is_err() {
         // What is left would only be litter; the error that matters is the first one.
@@ -134,24 +134,4 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// One PEM section.
-pub(super) fn pem(label: &str, der: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut body = String::with_capacity(der.len() * 4 / 3 + 4);
-    for chunk in der.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
-        let word = word << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(word >> (18 - 6 * place)) as usize & 63];
-            body.push(if place <= chunk.len() { char::from(digit) } else { '=' });
-        }
-    }
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.extend(line.iter().map(|byte| char::from(*byte)));
-        text.push('\n');
-    }
-    text + &format!("-----END {label}-----\n")
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use aws_lc_rs::signature::Ed25519KeyPair;
-use hengwei_protocol::identity;
+use hengwei_protocol::identity::{self, pem};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
-use super::{DAY_NANOS, Facts, Issuing, Settings, anchor, facts, files, leaf, seal};
+use super::{Facts, Issuing, Settings, anchor, facts, files, leaf, seal};
+use crate::time::DAY;
 
 /// A root is good for so long.
 const ROOT_DAYS: i64 = 20 * 365;
@@ -219,7 +220,7 @@ fn authority(
 ) -> anyhow::Result<CertificateParams> {
     let digest = identity::sha256(&rcgen::PublicKeyData::subject_public_key_info(key));
     let name = format!("Hengwei {role} {}", identity::hex(&digest[..4]));
-    let mut params = leaf(&name, now, days * DAY_NANOS)?;
+    let mut params = leaf(&name, now, days * DAY)?;
     params.distinguished_name.push(DnType::OrganizationName, "Hengwei");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(depth));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -248,11 +249,11 @@ fn ensure_history(dir: &Path) -> anyhow::Result<()> {
     }
     let key = Ed25519KeyPair::generate().context("could not make the history key")?;
     let pkcs8 = key.to_pkcs8().context("could not write the history key")?;
-    files::write(&path, files::pem("PRIVATE KEY", pkcs8.as_ref()).as_bytes())
+    files::write(&path, pem("PRIVATE KEY", pkcs8.as_ref()).as_bytes())
 }
 
 fn pem_of(chain: &[CertificateDer<'static>]) -> String {
-    chain.iter().map(|der| files::pem("CERTIFICATE", der)).collect()
+    chain.iter().map(|der| pem("CERTIFICATE", der)).collect()
 }
 
 /// Reads a passphrase from a file, or from standard input for `-`: its first line.

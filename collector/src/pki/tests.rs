@@ -57,7 +57,7 @@ fn an_agents_certificate_says_what_we_say() {
     let pki = init(dir.path());
     let issued = pki.issue(&request(&pki), "his-01", NOW).expect("issues");
     assert_eq!(issued.facts.agent.as_deref(), Some("his-01"));
-    assert_eq!(issued.facts.not_after, NOW + 90 * DAY_NANOS);
+    assert_eq!(issued.facts.not_after, NOW + 90 * DAY);
     assert_eq!(issued.chain.len(), 2, "leaf and issuing CA, the root stays at home");
     let (_, leaf) = x509_parser::parse_x509_certificate(&issued.chain[0]).expect("a certificate");
     let usage = leaf.extended_key_usage().expect("reads").expect("is there").value;
@@ -65,10 +65,10 @@ fn an_agents_certificate_says_what_we_say() {
     let other = pki.issue(&request(&pki), "his-01", NOW).expect("issues");
     assert_ne!(issued.facts.serial, other.facts.serial);
     // Nothing outlives the CA that signed it.
-    let late = NOW + 5 * 365 * DAY_NANOS - DAY_NANOS;
+    let late = NOW + 5 * 365 * DAY - DAY;
     let issued = pki.issue(&request(&pki), "his-01", late).expect("issues");
     assert_eq!(issued.facts.not_after, setup::list(dir.path()).expect("lists")[1].facts.not_after);
-    assert!(pki.issue(&request(&pki), "his-01", late + 2 * DAY_NANOS).is_err());
+    assert!(pki.issue(&request(&pki), "his-01", late + 2 * DAY).is_err());
 }
 
 #[test]
@@ -96,16 +96,16 @@ fn requests_are_checked() {
 fn the_servers_certificate_renews_itself() {
     let dir = folder();
     let pki = init(dir.path());
-    assert!(!pki.maintain(NOW + 59 * DAY_NANOS).expect("nothing to do"));
+    assert!(!pki.maintain(NOW + 59 * DAY).expect("nothing to do"));
     let before = server(dir.path());
-    assert!(pki.maintain(NOW + 61 * DAY_NANOS).expect("renews"));
+    assert!(pki.maintain(NOW + 61 * DAY).expect("renews"));
     let after = server(dir.path());
     assert_eq!(after.names, before.names);
-    assert_eq!(after.facts.not_after, NOW + 151 * DAY_NANOS);
+    assert_eq!(after.facts.not_after, NOW + 151 * DAY);
     assert_ne!(after.facts.key, before.facts.key);
-    assert!(!pki.maintain(NOW + 61 * DAY_NANOS).expect("nothing more to do"));
+    assert!(!pki.maintain(NOW + 61 * DAY).expect("nothing more to do"));
     // A collector that was off for too long comes back by itself.
-    assert!(pki.maintain(NOW + 400 * DAY_NANOS).expect("renews"));
+    assert!(pki.maintain(NOW + 400 * DAY).expect("renews"));
 }
 
 #[test]

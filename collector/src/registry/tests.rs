@@ -1,8 +1,7 @@
 use super::*;
 use crate::store::fake::Fake;
+use crate::time::HOUR;
 
-const HOUR: i64 = 3_600 * 1_000_000_000;
-const DAY: i64 = 24 * HOUR;
 const ALICE: [u8; 32] = [1; 32];
 const MALLORY: [u8; 32] = [2; 32];
 

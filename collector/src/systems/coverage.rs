@@ -11,10 +11,8 @@ use serde::Serialize;
 use super::{System, Systems};
 use crate::hosts::{Fleet, Host, known};
 use crate::store::Store;
-use crate::time::rfc3339;
+use crate::time::{HOUR, SECOND, rfc3339};
 
-const SECOND: i64 = 1_000_000_000;
-const HOUR: i64 = 3600 * SECOND;
 /// An agent that gave no sign of life for so long does not report, in nanoseconds.
 pub const REPORTS_WITHIN: i64 = 300 * SECOND;
 /// Names spelled out in a sentence; the rest are counted.

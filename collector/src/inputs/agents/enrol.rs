@@ -23,7 +23,7 @@ use super::{End, Shared, Take, say_goodbye};
 use crate::pki::IssueError;
 use crate::registry;
 use crate::store::{self, Error};
-use crate::time::now;
+use crate::time::{MINUTE, now};
 
 /// Enrolments at once.
 pub(super) const MAX_AT_ONCE: usize = 32;
@@ -34,7 +34,7 @@ const MAX_OVERALL: u32 = 300;
 /// Addresses that are remembered.
 const MAX_ADDRESSES: usize = 4_096;
 /// What a minute is, nanoseconds.
-const WINDOW_NANOS: i64 = 60 * 1_000_000_000;
+const WINDOW_NANOS: i64 = MINUTE;
 /// What a stranger hears, whatever is wrong with its token; the log has the rest.
 const BAD_TOKEN: &str = "the token is unknown, used or past its time; ask for a new one";
 

@@ -28,10 +28,10 @@ use crate::judge::{Prepared, Stored};
 use crate::pki::{Settings, setup};
 use crate::registry::{self, NewToken};
 use crate::store::{self, Decide, Decided, Error, Judge, Store, fake::Fake};
+use crate::time::{DAY, HOUR};
 use hengwei_protocol::{Kind, identity};
 
 const PASSPHRASE: &[u8] = b"a passphrase for tests";
-const HOUR_NANOS: i64 = 3_600 * 1_000_000_000;
 /// How long anything may take before a test calls it failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -148,7 +148,7 @@ impl Observer for Heard {
     }
     fn clock_offset(&self, agent: &str, nanos: i64) {
         assert!(nanos != i64::MIN, "a clock that makes this double panic");
-        self.push(format!("clock {agent} {}", nanos / HOUR_NANOS));
+        self.push(format!("clock {agent} {}", nanos / HOUR));
     }
     fn clone_seen(&self, agent: &str, here: &ConnectionInfo) {
         self.push(format!("clone {agent} {}", here.instance[0]));
@@ -240,7 +240,7 @@ impl Server {
             site: agent.is_none().then(|| "county".to_owned()),
             system: agent.is_none().then(|| "his".to_owned()),
             agent: agent.map(str::to_owned),
-            ttl_nanos: HOUR_NANOS,
+            ttl_nanos: HOUR,
             actor: "local:test".into(),
         };
         let made = store::transact(&self.double, move |store, now| {

@@ -51,7 +51,7 @@ async fn a_later_hello_is_a_sign_of_life() {
     let host = server.host().await;
     let agent = host.identity.agent();
     let (mut client, _) = server.join(&host, 1, 1).await;
-    let later = Hello { clock: now() + 3 * HOUR_NANOS + HOUR_NANOS / 2, ..Default::default() };
+    let later = Hello { clock: now() + 3 * HOUR + HOUR / 2, ..Default::default() };
     client.send(Body::Hello(later)).await;
     until("the clock's offset", || server.heard.has(&format!("clock {agent} 3"))).await;
 }
@@ -131,7 +131,7 @@ async fn renewing_loses_nothing() {
     let host = server.host().await;
     let agent = host.identity.agent();
     assert!(host.identity.renewal(now()).is_none());
-    let late = now() + 70 * crate::pki::DAY_NANOS;
+    let late = now() + 70 * DAY;
     let csr = host.identity.renewal(late).expect("it is time");
     assert_eq!(host.identity.renewal(late).as_ref(), Some(&csr), "the same until answered");
     let before = host.identity.not_after();

@@ -111,7 +111,7 @@ async fn with_a_certificate_of_another_root() {
 async fn with_an_expired_certificate() {
     let server = server().await;
     let bystander = Bystander::new(&server).await;
-    let old = issue(&server.pki, "his-01", now() - 100 * crate::pki::DAY_NANOS);
+    let old = issue(&server.pki, "his-01", now() - 100 * DAY);
     let told = knock(&server, &connector(&server, &[ALPN_AGENT], Some(old)), Reason::Expired).await;
     assert_eq!(told, alert(AlertDescription::CertificateExpired));
     bystander.goes_on().await;
@@ -322,7 +322,7 @@ async fn a_certificate_that_ends_ends_its_connection() {
     let pki = Arc::clone(&server.pki);
     let enrolling = move |store: &dyn Store, now: i64| {
         // Issued so long ago that it ends in two seconds or three.
-        let then = now - 90 * crate::pki::DAY_NANOS + 3_000_000_000;
+        let then = now - 90 * DAY + 3_000_000_000;
         registry::enroll(store, now, &stored, &request.digest, &HostInfo::default(), |id| {
             pki.issue(&request, id, then).map_err(|error| error.to_string())
         })

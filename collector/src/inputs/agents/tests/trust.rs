@@ -40,7 +40,7 @@ async fn two_roots_during_a_change() {
     assert_eq!(client.acked().await, 2);
 
     // A renewal brings one of the new root, and the old root can go, at both ends.
-    let late = now() + 70 * crate::pki::DAY_NANOS;
+    let late = now() + 70 * DAY;
     let csr = host.identity.renewal(late).expect("it is time");
     client.send(Body::Renew(wire::Renew { csr })).await;
     match client.receive().await {

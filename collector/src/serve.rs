@@ -3,7 +3,7 @@
 //! What a peer can hold on to is bounded: connections in all and per address, the time for a TLS
 //! handshake and for a request's head (which also ends idle connections), the size of a head, and how
 //! long a response may stand still because its reader does not read. Bodies are bounded in
-//! [`super::guard::front`].
+//! [`crate::console`].
 
 use std::collections::HashMap;
 use std::io;
