@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use hengwei_collector::decode::{self, Context};
+use hengwei_collector::decode::{self, Context, DECODERS};
 use hengwei_collector::event::{Events, Sender, names};
 use hengwei_protocol::Kind;
 use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
@@ -212,4 +212,21 @@ fn real_apache_logs_are_read() {
             .collect();
         assert_eq!(read, whole, "{strange:#?}");
     }
+}
+
+#[test]
+fn the_readme_lists_the_decoders() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let text = fs::read_to_string(readme).expect("reads");
+    let rows = text.lines().skip_while(|line| !line.starts_with("| decoder |")).skip(2);
+    let rows: Vec<&str> = rows.take_while(|line| line.starts_with('|')).collect();
+    let expected: Vec<String> = DECODERS
+        .iter()
+        .map(|decoder| {
+            let datasets = decoder.datasets.iter().map(|dataset| format!("`{dataset}`"));
+            let datasets = datasets.collect::<Vec<_>>().join(", ");
+            format!("| `{}` | {datasets} |", decoder.name)
+        })
+        .collect();
+    assert_eq!(rows, expected);
 }
