@@ -170,7 +170,7 @@ mod tests {
     fn nothing_reaches_the_terminal_that_it_would_obey() {
         let evil = "\u{9b}2J\u{1b}[2J\u{202e}\n";
         let row = json!({ evil: 1, "b": { evil: evil }, "c": [{ evil: [evil] }, [evil], evil] });
-        let all = printed(&Shape::default(), &[row.clone()]);
+        let all = printed(&Shape::default(), std::slice::from_ref(&row));
         let shape = Shape { columns: &["b", "c"], bare: None };
         let cells = printed(&shape, &[row]);
         for text in [all, cells] {

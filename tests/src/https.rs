@@ -161,7 +161,7 @@ impl Events {
     }
 
     /// The next event but comments; None when the stream ended.
-    pub fn next(&mut self) -> anyhow::Result<Option<Event>> {
+    pub fn event(&mut self) -> anyhow::Result<Option<Event>> {
         loop {
             while let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let line = |name: &str| {

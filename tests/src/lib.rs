@@ -480,7 +480,9 @@ pub fn end_processes_below(folder: &Path) {
         let line = fs::read(entry.path().join("cmdline")).ok()?;
         String::from_utf8_lossy(&line).contains(folder.to_str()?).then_some(pid)
     };
-    for pid in fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| ours(&entry)) {
+    for pid in
+        fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| ours(&entry))
+    {
         if pid != std::process::id() {
             // It may have ended by itself.
             drop(signal(pid, rustix::process::Signal::KILL));

@@ -297,7 +297,7 @@ fn a_token_reads_what_its_scope_and_its_owners_role_allow() -> anyhow::Result<()
 
 /// The next alert of a stream.
 fn next(events: &mut Events) -> anyhow::Result<(u64, Value)> {
-    let Event { id, event, data } = events.next()?.expect("the stream goes on");
+    let Event { id, event, data } = events.event()?.expect("the stream goes on");
     assert_eq!(event, "alert", "{data}");
     Ok((id.parse()?, serde_json::from_str(&data)?))
 }
@@ -315,7 +315,7 @@ fn the_live_feed_resumes_without_a_gap_after_the_collector_was_killed() -> anyho
         let mut headers = vec![("Authorization", bearer.as_str())];
         headers.extend(last.as_deref().map(|last| ("Last-Event-ID", last)));
         let mut events = Events::open(collector, "/api/v1/alerts/stream", &headers)?;
-        let hello = events.next()?.expect("a greeting");
+        let hello = events.event()?.expect("a greeting");
         assert_eq!(hello.event, "hello");
         if let Some(last) = last {
             assert_eq!(hello.id, last);
@@ -330,7 +330,7 @@ fn the_live_feed_resumes_without_a_gap_after_the_collector_was_killed() -> anyho
     raised(&collector, "203.0.113.5")?;
 
     collector.kill();
-    while let Ok(Some(_)) = live.next() {}
+    while let Ok(Some(_)) = live.event() {}
     collector.start()?;
     // These come while nobody listens.
     for source in ["203.0.113.6", "203.0.113.7"] {
@@ -357,7 +357,7 @@ fn the_live_feed_resumes_without_a_gap_after_the_collector_was_killed() -> anyho
     assert_eq!(alert["entity"]["value"], "203.0.113.8");
     raised(&collector, "203.0.113.8")?;
     collector.stop()?;
-    while let Ok(Some(event)) = resumed.next() {
+    while let Ok(Some(event)) = resumed.event() {
         assert_eq!(event.event, "alert");
     }
     Ok(())
@@ -369,7 +369,7 @@ fn collector_feed(collector: &Collector, bearer: &str) -> anyhow::Result<Vec<u64
     let end = newest.json()?["next"].as_u64().expect("a cursor");
     let mut events =
         Events::open(collector, "/api/v1/alerts/stream?after=0", &[("Authorization", bearer)])?;
-    assert_eq!(events.next()?.expect("a greeting").event, "hello");
+    assert_eq!(events.event()?.expect("a greeting").event, "hello");
     let mut feed = Vec::new();
     while feed.last() != Some(&end) {
         feed.push(next(&mut events)?.0);

@@ -51,28 +51,28 @@ const NOTICES: usize = 4_096;
 /// `[sources.files]` as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
+pub struct Config {
     /// What to read: `[[sources.files.path]]`.
-    pub(crate) path: Vec<PathConfig>,
+    pub path: Vec<PathConfig>,
 }
 
 /// One `[[sources.files.path]]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct PathConfig {
+pub struct PathConfig {
     /// Absolute paths in which `*`, `?`, `[…]` and `**` may stand.
-    pub(crate) glob: Vec<String>,
+    pub glob: Vec<String>,
     /// Patterns of paths that are left out although `glob` matches.
-    pub(crate) exclude: Vec<String>,
+    pub exclude: Vec<String>,
     /// The queue of its lines: `security` for authentication and audit logs.
-    pub(crate) kind: LogKind,
+    pub kind: LogKind,
     /// The dataset of its lines; empty lets the collector find out.
-    pub(crate) dataset: String,
+    pub dataset: String,
     /// What its bytes mean.
-    pub(crate) charset: Charset,
+    pub charset: Charset,
     /// Where a file is begun that is there when its pattern is first read; later ones are always
     /// read from their start.
-    pub(crate) from: From,
+    pub from: From,
 }
 
 impl Default for PathConfig {
@@ -91,7 +91,7 @@ impl Default for PathConfig {
 /// The two kinds a line can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum LogKind {
+pub enum LogKind {
     /// Lines that programs wrote.
     Log,
     /// Authentication and audit.
@@ -100,7 +100,7 @@ pub(crate) enum LogKind {
 
 /// The charsets a log may be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(crate) enum Charset {
+pub enum Charset {
     /// UTF-8, and so ASCII.
     #[serde(rename = "utf-8")]
     Utf8,
@@ -188,7 +188,7 @@ impl Entry {
 
 /// The source.
 #[derive(Debug)]
-pub(crate) struct Files {
+pub struct Files {
     plan: Arc<Plan>,
 }
 

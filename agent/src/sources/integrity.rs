@@ -48,16 +48,16 @@ const NOTICES: usize = 4_096;
 /// `[sources.integrity]` as written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
+pub struct Config {
     /// Files and folders (with all below them), absolute, with `*`, `?`, `[…]` and `**`; `~/` is the
     /// home of every account.
-    pub(crate) paths: Vec<String>,
+    pub paths: Vec<String>,
     /// What is left out: absolute patterns, or bare names that are left out wherever they are.
-    pub(crate) exclude: Vec<String>,
+    pub exclude: Vec<String>,
     /// Files beyond it are known by size and times only.
-    pub(crate) max_file_bytes: u64,
+    pub max_file_bytes: u64,
     /// How often every file is read again.
-    pub(crate) full_scan_secs: u64,
+    pub full_scan_secs: u64,
 }
 
 impl Default for Config {
@@ -94,7 +94,7 @@ impl Default for Config {
 
 /// The source.
 #[derive(Debug)]
-pub(crate) struct Integrity {
+pub struct Integrity {
     scope: Arc<Scope>,
     max_file_bytes: u64,
     full_scan: Duration,

@@ -43,14 +43,14 @@ const MAX_COMPLAINT: usize = 300;
 /// `[sources.journal]` as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Config {
+pub struct Config {
     /// Where reading begins at the very first start: `end` (what comes from now on) or `start`.
-    pub(crate) from: From,
+    pub from: From,
 }
 
 /// The source.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub struct Journal {
     from: From,
     program: PathBuf,
 }
