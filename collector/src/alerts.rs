@@ -37,7 +37,7 @@ pub const MAX_ENTITY: usize = 1024;
 const MAX_BEGUN: u32 = 1_000;
 /// What an hour is, nanoseconds.
 const HOUR_NANOS: i64 = 3_600_000_000_000;
-/// The entity's value of the alert that those beyond [`MAX_BEGUN`] join.
+/// The entity's value of the alert that those beyond `MAX_BEGUN` join.
 pub const MANY: &str = "*";
 
 /// An alert, as stored, as in the feed, as `replay` prints it.
