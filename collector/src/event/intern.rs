@@ -4,7 +4,9 @@
 //! it until the process ends; their text is leaked, which is what makes a name `'static`. What
 //! strangers can add (keys of JSON lines, names in typed records, datasets) is capped, so no input
 //! can grow the table without end: beyond the cap a field is left out and its event says so.
-//! Names that rules use are the operator's and are always taken.
+//! Names that rules use are the operator's and are always taken; those that our own agents write, and
+//! the datasets our decoders know, have their place from the beginning, so that one host that makes
+//! up names does not blind the collector to the others.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, PoisonError, RwLock};
@@ -15,6 +17,77 @@ use super::{FieldId, names};
 pub const MAX_OUTSIDE: usize = 16_384;
 /// The longest name a stranger may add, in bytes.
 pub const MAX_OUTSIDE_LEN: usize = hengwei_protocol::limits::MAX_FIELD_NAME;
+
+/// What our own ends write beyond [`names::KNOWN`], and every dataset that detection depends on.
+const OURS: &[&str] = &[
+    "file.target_path",
+    "file.type",
+    "hengwei.agent.last_seen",
+    "hengwei.asset.complete",
+    "hengwei.clock.offset_seconds",
+    "hengwei.condition.since",
+    "hengwei.coverage.expected",
+    "hengwei.coverage.reporting",
+    "hengwei.coverage.text",
+    "hengwei.coverage.text_zh",
+    "hengwei.epoch.from",
+    "hengwei.epoch.to",
+    "hengwei.fim.adopted",
+    "hengwei.fim.hashed",
+    "hengwei.fim.paths",
+    "hengwei.journal.escaped",
+    "hengwei.journal.length",
+    "hengwei.journal.sha256",
+    "hengwei.queue",
+    "hengwei.subject.host",
+    "apache.access",
+    "apache.error",
+    "asset.filesystem",
+    "asset.group",
+    "asset.hardware",
+    "asset.host",
+    "asset.interface",
+    "asset.os",
+    "asset.package",
+    "asset.service",
+    "asset.socket",
+    "asset.user",
+    "audit",
+    "auditd",
+    "auth",
+    "cron",
+    "fim",
+    "groupadd",
+    "groupdel",
+    "hengwei.agent",
+    "hengwei.coverage",
+    "hengwei.disk",
+    "hengwei.gap",
+    "hengwei.history",
+    "json",
+    "login",
+    "nginx.access",
+    "nginx.error",
+    "pam",
+    "passwd",
+    "perf.cpu",
+    "perf.disk",
+    "perf.filesystem",
+    "perf.load",
+    "perf.memory",
+    "perf.network",
+    "perf.process",
+    "secure",
+    "sshd",
+    "su",
+    "sudo",
+    "syslog",
+    "systemd",
+    "systemd-logind",
+    "useradd",
+    "userdel",
+    "usermod",
+];
 
 static TABLE: LazyLock<RwLock<Table>> = LazyLock::new(|| RwLock::new(Table::new(MAX_OUTSIDE)));
 
@@ -29,7 +102,11 @@ struct Table {
 impl Table {
     fn new(room: usize) -> Table {
         let ids = (0u32..).zip(names::KNOWN).map(|(id, name)| (*name, FieldId(id))).collect();
-        Table { ids, learnt: Vec::new(), room }
+        let mut table = Table { ids, learnt: Vec::new(), room };
+        for name in OURS {
+            table.add(name, false);
+        }
+        table
     }
 
     fn add(&mut self, name: &str, outside: bool) -> Option<FieldId> {
@@ -121,6 +198,16 @@ mod tests {
         let mine = table.add("c", false);
         assert!(mine.is_some(), "the operator's rules always find room");
         assert_eq!(table.add("c", true), mine);
+    }
+
+    #[test]
+    fn what_detection_depends_on_has_its_place_before_any_stranger_comes() {
+        let mut full = Table::new(0);
+        assert_eq!(full.add("made.up", true), None);
+        let decoders = crate::decode::DECODERS.iter().flat_map(|decoder| decoder.datasets);
+        for dataset in decoders.chain(&["perf.cpu", "asset.socket", "fim", "hengwei.agent"]) {
+            assert!(full.add(dataset, true).is_some(), "{dataset}");
+        }
     }
 
     #[test]
