@@ -203,8 +203,11 @@ impl Agent {
         let snapshot = read::text(event, "hengwei.asset.snapshot");
         match action.as_str() {
             "removed" => {
+                // What is not there makes no room by going.
+                if store.get(tree::INVENTORY, &row_key).is_some() {
+                    self.items = self.items.map(|items| items.saturating_sub(1));
+                }
                 puts.push(store::remove(tree::INVENTORY, row_key));
-                self.items = self.items.map(|items| items.saturating_sub(1));
             }
             "snapshot" | "added" | "changed" => {
                 if !self.has_room(store, &sender.agent, &row_key) {

@@ -244,3 +244,11 @@ fn hostile_names_stay_inside_their_host() {
     assert_eq!(keys.len(), 2);
     assert!(keys.iter().all(|key| key.starts_with("his-01|package|") && key.len() < 100));
 }
+
+#[test]
+fn what_is_not_there_makes_no_room_by_going() {
+    let mut world = World::new();
+    world.commit(&[package("added", "bash", ""), package("added", "vim", "")]);
+    world.commit(&[package("removed", "emacs", ""), package("removed", "vim", "")]);
+    assert_eq!(world.observer.agents["his-01"].items, Some(1));
+}
