@@ -15,10 +15,14 @@ use hengwei_protocol::{Kind, block, limits, record};
 use super::End;
 use crate::decode;
 use crate::event::{Events, Sender};
-use crate::history::Received;
+use crate::history::{QueueLedger, Received};
 use crate::judge::Prepared;
 use crate::registry::{self, Agent};
 use crate::store::Store;
+
+/// Epochs of one kind that an agent may have had: each is a loss of its spool, and a row of the
+/// ledger for ever.
+const MAX_EPOCHS: usize = 4_096;
 
 /// A queue of an agent, in one epoch.
 pub(super) type Queue = (Kind, [u8; 16]);
@@ -74,7 +78,12 @@ impl Queues {
             return Err(End::refused(Reason::Hole, text));
         }
         if known.is_none() {
-            rolled_from = before(store, agent, queue.0);
+            let epochs = registry::epochs(store, &agent.id, queue.0);
+            if epochs.len() >= MAX_EPOCHS {
+                let text = format!("more than {MAX_EPOCHS} epochs of one queue");
+                return Err(End::refused(Reason::RateLimited, text));
+            }
+            rolled_from = before(agent, epochs);
         }
         self.0.insert(queue, end.max(expected));
         Ok(Taken { queue, expected, new: end > expected, rolled_from })
@@ -90,8 +99,8 @@ pub(super) fn queue(kind: u32, epoch: &[u8]) -> Result<Queue, End> {
 }
 
 /// The epoch that a new one takes the place of, unless the agent was enrolled again since.
-fn before(store: &dyn Store, agent: &Agent, kind: Kind) -> Option<[u8; 16]> {
-    registry::epochs(store, &agent.id, kind)
+fn before(agent: &Agent, epochs: Vec<([u8; 16], QueueLedger)>) -> Option<[u8; 16]> {
+    epochs
         .into_iter()
         .max_by_key(|(_, ledger)| ledger.last)
         .filter(|(_, ledger)| ledger.last > agent.enrolled)
@@ -170,4 +179,66 @@ fn refused(error: block::Error) -> End {
         block::Error::Hole(_) => Reason::Hole,
     };
     End::refused(reason, error.to_string())
+}
+#[cfg(test)]
+mod tests {
+    use hengwei_protocol::identity::hex;
+
+    use super::*;
+    use crate::history::tree;
+
+    /// A ledger of so many epochs.
+    struct Epochs(usize);
+
+    impl View for Epochs {
+        fn get(&self, _: &'static str, _: &[u8]) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn scan(
+            &self,
+            name: &'static str,
+            prefix: &[u8],
+            see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        ) {
+            assert_eq!(name, tree::LEDGER);
+            let row = QueueLedger {
+                next: 2,
+                digest: String::new(),
+                records: 1,
+                missing: 0,
+                last: 5,
+                first_time: 5,
+            };
+            let row = serde_json::to_vec(&row).expect("plain data");
+            for n in 0..self.0 {
+                let epoch = hex(&(n as u128).to_be_bytes());
+                see(&[prefix, epoch.as_bytes()].concat(), &row);
+            }
+        }
+
+        fn queue(&self, _: &str, _: Kind, _: &[u8; 16]) -> Option<QueueLedger> {
+            None
+        }
+    }
+
+    #[test]
+    fn an_agent_has_so_many_epochs_and_no_more() {
+        let agent: Agent = serde_json::from_value(serde_json::json!({
+            "id": "a", "site": "s", "system": "his", "enrolled": 0, "host": "a", "zone": "UTC",
+            "os": "", "kernel": "", "architecture": "", "certificates": [], "revoked": null,
+        }))
+        .expect("an agent");
+        let batch = Batch {
+            kind: Kind::Log.into(),
+            epoch: vec![7; 16].into(),
+            first: 1,
+            span: 1,
+            ..Batch::default()
+        };
+        let take = |epochs: usize| Queues::default().take(&Epochs(epochs), &agent, &batch);
+        let taken = take(MAX_EPOCHS - 1).expect("taken");
+        assert!(taken.new && taken.rolled_from.is_some());
+        assert!(matches!(take(MAX_EPOCHS), Err(End::Refused { reason: Reason::RateLimited, .. })));
+    }
 }
