@@ -123,6 +123,8 @@ pub struct Patrol {
     watch: Watch,
     notes: Option<mpsc::Receiver<Note>>,
     asked: Arc<Notify>,
+    /// Notes that were not written yet, oldest first.
+    unwritten: Vec<Note>,
     coverage: Gauges,
     started: i64,
     told: (u64, u64),
@@ -137,8 +139,8 @@ impl Patrol {
         let asked = Arc::clone(&presence.look);
         let notes =
             presence.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        let started = time::now();
-        Patrol { services, own, watch, notes, asked, coverage, started, told: (0, 0) }
+        let (unwritten, started) = (Vec::new(), time::now());
+        Patrol { services, own, watch, notes, asked, unwritten, coverage, started, told: (0, 0) }
     }
 
     /// Looks around until stopped.
@@ -146,14 +148,16 @@ impl Patrol {
         let Some(mut notes) = self.notes.take() else { return };
         let mut last = false;
         loop {
+            self.write().await;
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the collector's own observations wait");
             }
             if last {
                 // Inputs have ended by now, so no more will come than what waits here.
                 while let Ok(note) = notes.try_recv() {
-                    self.write(note).await;
+                    self.unwritten.push(note);
                 }
+                self.write().await;
                 return;
             }
             let asked = Arc::clone(&self.asked);
@@ -163,15 +167,27 @@ impl Patrol {
                 tokio::select! {
                     ended = &mut round => break ended,
                     () = asked.notified() => break false,
-                    Some(note) = notes.recv() => self.write(note).await,
+                    Some(note) = notes.recv(), if self.unwritten.len() < NOTES => {
+                        self.unwritten.push(note);
+                        self.write().await;
+                    }
                 }
             };
         }
     }
 
-    async fn write(&self, note: Note) {
-        if let Err(error) = self.own.write(vec![note], time::now()).await {
-            tracing::error!(%error, "a note of the collector was not written");
+    /// Writes what waits; what can't be written now waits for the next round.
+    async fn write(&mut self) {
+        if self.unwritten.is_empty() {
+            return;
+        }
+        // They are of one kind: all of them are written, or none.
+        match self.own.write(self.unwritten.clone(), time::now()).await {
+            Ok(()) => self.unwritten.clear(),
+            Err(error) => {
+                let notes = self.unwritten.len();
+                tracing::warn!(%error, notes, "notes of the collector wait");
+            }
         }
     }
 
@@ -182,6 +198,8 @@ impl Patrol {
         let (started, gauges) = (self.started, self.coverage.clone());
         let looked = tokio::task::spawn_blocking(move || {
             let status = services.history.status();
+            // Agents that were enrolled or revoked since.
+            services.fleet.recall(&services.history);
             let coverage =
                 systems::coverage(&services.systems, &services.history, &services.fleet, now);
             gauges.set(coverage.clone());
