@@ -1,7 +1,7 @@
 //! What a collector can do for whoever asks: one value that commands, console and API share, over a
 //! running daemon or a stopped one. Here the parts' own answers are put into the words of pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -51,6 +51,67 @@ pub struct Services {
     pub listening: Arc<Mutex<BTreeMap<&'static str, SocketAddr>>>,
     /// Rules that were refused at the last load.
     pub refused: usize,
+    /// Open alerts as of some place in the feed.
+    open: Arc<Mutex<OpenAlerts>>,
+}
+
+/// The alerts that are open: every change of an alert is in the feed, so that they are read once and
+/// followed from there. What was closed in years past is not read again for every look around.
+#[derive(Debug, Default)]
+struct OpenAlerts {
+    /// The last sequence of the feed that is counted in; None before all were read.
+    through: Option<u64>,
+    /// Level, and the agent when it is no review, by alert.
+    alerts: HashMap<String, (String, Option<String>)>,
+}
+
+impl OpenAlerts {
+    fn follow(&mut self, history: &History, newest: u64) {
+        let from = match self.through {
+            // The feed forgets; whoever is behind its beginning begins anew.
+            Some(through)
+                if first_of_feed(history)
+                    .map_or(newest <= through, |first| first <= through + 1) =>
+            {
+                through + 1
+            }
+            _ => {
+                self.alerts.clear();
+                history.scan(tree::ALERTS, b"", &mut |_, value| {
+                    self.take(value);
+                    true
+                });
+                newest + 1
+            }
+        };
+        self.through = Some(newest.max(from.saturating_sub(1)));
+        history.scan_from(tree::FEED, &from.to_be_bytes(), &mut |key, value| {
+            self.take(value);
+            if let Ok(key) = key.try_into() {
+                self.through = Some(u64::from_be_bytes(key));
+            }
+            true
+        });
+    }
+
+    fn take(&mut self, value: &[u8]) {
+        let Ok(alert) = serde_json::from_slice::<Alert>(value) else { return };
+        if alert.state.is_open() {
+            let agent = (!alert.is_review()).then_some(alert.agent);
+            self.alerts.insert(alert.id, (alert.rule.level, agent));
+        } else {
+            self.alerts.remove(&alert.id);
+        }
+    }
+}
+
+fn first_of_feed(history: &History) -> Option<u64> {
+    let mut first = None;
+    history.scan(tree::FEED, b"", &mut |key, _| {
+        first = key.try_into().ok().map(u64::from_be_bytes);
+        false
+    });
+    first
 }
 
 impl Services {
@@ -100,6 +161,7 @@ impl Services {
             metrics,
             listening: Arc::default(),
             refused,
+            open: Arc::default(),
         };
         Ok((services, judge))
     }
@@ -118,18 +180,16 @@ impl Services {
 
     /// Open alerts, by level and by agent.
     pub fn open_alerts(&self) -> (BTreeMap<String, u64>, BTreeMap<String, u64>) {
+        let newest = *self.desk.feed().borrow();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.follow(&self.history, newest);
         let (mut levels, mut agents) = (BTreeMap::new(), BTreeMap::new());
-        self.history.scan(tree::ALERTS, b"", &mut |_, value| {
-            if let Ok(alert) = serde_json::from_slice::<Alert>(value)
-                && alert.state.is_open()
-            {
-                if !alert.is_review() {
-                    *agents.entry(alert.agent).or_default() += 1;
-                }
-                *levels.entry(alert.rule.level).or_default() += 1;
+        for (level, agent) in open.alerts.values() {
+            *levels.entry(level.clone()).or_default() += 1;
+            if let Some(agent) = agent {
+                *agents.entry(agent.clone()).or_default() += 1;
             }
-            true
-        });
+        }
         (levels, agents)
     }
 
@@ -295,10 +355,13 @@ impl Views for Services {
                     time: time::rfc3339(gap.time),
                 });
             }
+            // An agent says how many there are: they are never all held.
+            if ledger.gaps.len() >= 2 * MAX_GAPS {
+                newest(&mut ledger.gaps);
+            }
             true
         });
-        ledger.gaps.sort_by(|one, other| other.time.cmp(&one.time));
-        ledger.gaps.truncate(MAX_GAPS);
+        newest(&mut ledger.gaps);
         ledger
     }
 
@@ -373,6 +436,12 @@ fn system(covered: Coverage) -> System {
     }
 }
 
+/// Sorts gaps, newest first, and keeps as many as are shown.
+fn newest(gaps: &mut Vec<Gap>) {
+    gaps.sort_by(|one, other| other.time.cmp(&one.time));
+    gaps.truncate(MAX_GAPS);
+}
+
 /// The first three parts of a key, which zeros part.
 fn parts(key: &[u8]) -> Option<[String; 3]> {
     let mut parts =
@@ -385,5 +454,86 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::State;
+    use crate::history::{Draft, Options, Put};
+
+    fn alert(n: u32, level: &str, state: State) -> Alert {
+        let mut alert: Alert = serde_json::from_value(json!({
+            "id": format!("{n:04}"), "entity": {"type": "host.name", "value": "a"},
+            "rule": {"id": "r", "title": "r", "title_zh": "", "level": level},
+            "count": 1, "first_seen": "", "last_seen": "", "host": "a", "agent": "a", "site": "s",
+            "system": "his", "tags": [], "evidence": [], "state": "new", "raised": "",
+            "advice": {}, "related": [], "changes": [],
+        }))
+        .expect("an alert");
+        alert.state = state;
+        alert
+    }
+
+    struct Bench {
+        _dir: tempfile::TempDir,
+        writer: Writer,
+        history: History,
+        open: OpenAlerts,
+        next: u64,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let dir = tempfile::tempdir().expect("a directory");
+            let options = Options { reserve_bytes: 0, ..Options::default() };
+            let (writer, history) = Writer::open(dir.path(), options).expect("opens");
+            Bench { _dir: dir, writer, history, open: OpenAlerts::default(), next: 1 }
+        }
+
+        /// As the judge writes a change: the alert, and its place in the feed.
+        fn change(&mut self, alert: &Alert) {
+            let value = serde_json::to_vec(alert).expect("plain data");
+            let key = self.next.to_be_bytes().to_vec();
+            let feed = Put { tree: tree::FEED, key, value: Some(value) };
+            self.next += 1;
+            let puts = vec![alerts::put(alert), feed];
+            self.writer.commit(Draft { puts, ..Draft::default() }).expect("commits");
+        }
+
+        fn forget(&mut self, sequence: u64) {
+            let key = sequence.to_be_bytes().to_vec();
+            let puts = vec![Put { tree: tree::FEED, key, value: None }];
+            self.writer.commit(Draft { puts, ..Draft::default() }).expect("commits");
+        }
+
+        fn open(&mut self) -> usize {
+            self.open.follow(&self.history, self.next - 1);
+            self.open.alerts.len()
+        }
+    }
+
+    #[test]
+    fn open_alerts_are_followed_and_not_counted_anew() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.open(), 0);
+        bench.change(&alert(1, "high", State::New));
+        bench.change(&alert(2, "low", State::New));
+        assert_eq!(bench.open(), 2);
+        assert_eq!(bench.open.alerts["0001"], ("high".to_owned(), Some("a".to_owned())));
+        assert_eq!(bench.open.alerts["0002"], ("low".to_owned(), None));
+        bench.change(&alert(1, "high", State::Acknowledged));
+        bench.change(&alert(2, "low", State::FalsePositive));
+        assert_eq!(bench.open(), 1);
+        // An alert of the past that the feed does not tell of again is not looked at again.
+        let past = alerts::put(&alert(3, "high", State::New));
+        bench.writer.commit(Draft { puts: vec![past], ..Draft::default() }).expect("commits");
+        assert_eq!(bench.open(), 1);
+        // The feed forgot what was not followed: everything is read anew.
+        bench.change(&alert(4, "high", State::New));
+        bench.change(&alert(5, "high", State::New));
+        (1..=5).for_each(|sequence| bench.forget(sequence));
+        assert_eq!(bench.open(), 4);
     }
 }
