@@ -421,6 +421,11 @@ impl Judge {
             drop(answer.send(Err(Error::Hole { expected, found: received.first })));
             return;
         }
+        if let Some(first) = matches.failed.first() {
+            let (agent, kind) = (&received.agent, received.kind);
+            let events = matches.failed.len();
+            tracing::error!(%agent, %kind, first, events, "matching panicked: these events were kept and no rule has seen them");
+        }
         docket.tally.count(&received, &events, now);
         let batch =
             Batch { sender: &sender, events: &events, kind: received.kind, epoch: &received.epoch };
