@@ -181,11 +181,6 @@ impl Client {
         Ok(self.0.sock.local_addr()?)
     }
 
-    /// Gives reads only so long from now on.
-    pub fn read_within(&self, patience: Duration) -> anyhow::Result<()> {
-        Ok(self.0.sock.set_read_timeout(Some(patience))?)
-    }
-
     /// Says a message of the protocol.
     pub fn say(&mut self, body: Body) -> io::Result<()> {
         self.write_all(&frame::encode(body))?;

@@ -138,6 +138,49 @@ fn a_restored_older_spool_begins_a_new_epoch_and_says_so() -> anyhow::Result<()>
 }
 
 #[test]
+fn a_host_set_back_as_a_whole_loses_none_of_what_it_says_then() -> anyhow::Result<()> {
+    let site = Site::new()?;
+    let log = site.path().join("logs/app.log");
+    let mut collector = site.collector("")?;
+    say(&log, 0..40)?;
+    let mut agent = collector.agent("agent", "his", &sources(&log))?;
+    wait_for(&collector, 39)?;
+    agent.stop()?;
+    let (snapshot, log_then) = (site.path().join("snapshot"), fs::read(&log)?);
+    copy(&agent.data(), &snapshot)?;
+    agent.start()?;
+    say(&log, 40..100)?;
+    wait_for(&collector, 99)?;
+    agent.kill();
+
+    // Log and spool are what they were, and other lines follow: as many, under the same numbers.
+    fs::remove_dir_all(agent.data())?;
+    fs::rename(&snapshot, agent.data())?;
+    fs::write(&log, log_then)?;
+    collector.stop()?;
+    agent.start()?;
+    say(&log, 1040..1100)?;
+    wait("the other lines in the spool", PATIENCE, || {
+        let output = agent.command(&["status", "--json"])?;
+        let lines = String::from_utf8(output.stdout)?;
+        let waiting = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        Ok(waiting
+            .into_iter()
+            .any(|row| row["is"] == "queue" && row["kind"] == "log" && row["waiting"] == 60)
+            .then_some(()))
+    })?;
+    collector.start()?;
+    wait_for(&collector, 1099)?;
+
+    let expected: BTreeMap<u64, u32> = times(1, 0..100).chain(times(1, 1040..1100)).collect();
+    assert_eq!(held(&collector)?, expected, "what was and what is, each once");
+    assert_eq!(rolled_back_gaps(&collector, &agent)?.len(), 1);
+    finding(&collector, true, "An agent was set back", &agent)?;
+    assert!(collector.command(&["verify"])?.status.success());
+    Ok(())
+}
+
+#[test]
 fn a_cloned_agent_is_told_of_and_both_machines_lines_are_held_once() -> anyhow::Result<()> {
     let site = Site::new()?;
     let log = site.path().join("logs/app.log");
