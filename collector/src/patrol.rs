@@ -146,24 +146,15 @@ impl Patrol {
     /// Looks around until stopped.
     pub async fn run(mut self, stop: CancellationToken) {
         let Some(mut notes) = self.notes.take() else { return };
-        let mut last = false;
         loop {
             self.write().await;
             if let Err(error) = self.look().await {
                 tracing::warn!(%error, "the collector's own observations wait");
             }
-            if last {
-                // Inputs have ended by now, so no more will come than what waits here.
-                while let Ok(note) = notes.try_recv() {
-                    self.unwritten.push(note);
-                }
-                self.write().await;
-                return;
-            }
             let asked = Arc::clone(&self.asked);
             let round = time::stopped(&stop, ROUND);
             tokio::pin!(round);
-            last = loop {
+            let ended = loop {
                 tokio::select! {
                     ended = &mut round => break ended,
                     () = asked.notified() => break false,
@@ -173,6 +164,17 @@ impl Patrol {
                     }
                 }
             };
+            if ended {
+                break;
+            }
+        }
+        // Inputs have ended by now, so no more will come than what waits here.
+        while let Ok(note) = notes.try_recv() {
+            self.unwritten.push(note);
+        }
+        self.write().await;
+        if let Err(error) = self.look().await {
+            tracing::warn!(%error, "the last of the collector's own observations is lost");
         }
     }
 
