@@ -339,13 +339,15 @@ impl Views for Services {
             true
         });
         self.history.scan(tree::GAPS, b"", &mut |key, value| {
-            if let (Some([agent, kind, _]), Ok(gap)) =
+            if let (Some([agent, kind, epoch]), Ok(gap)) =
                 (parts(key), serde_json::from_slice::<GapRow>(value))
             {
                 ledger.gaps.push(Gap {
                     agent,
                     kind,
+                    epoch,
                     number: gap.number,
+                    span: gap.span,
                     records: gap.records,
                     bytes: gap.bytes,
                     cause: gap.cause,

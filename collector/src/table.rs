@@ -36,9 +36,10 @@ pub fn shape(command: &Command) -> Shape {
         Command::Ledger { gaps: false } => {
             &["agent", "kind", "epoch", "next", "records", "missing", "last"]
         }
-        Command::Ledger { gaps: true } => {
-            &["agent", "kind", "number", "cause", "records", "bytes", "path", "detail", "time"]
-        }
+        Command::Ledger { gaps: true } => &[
+            "agent", "kind", "number", "span", "cause", "records", "bytes", "path", "detail",
+            "time",
+        ],
         Command::Search { .. } => &["@timestamp", "host.name", "event.dataset", "event.original"],
         Command::Coverage => &["id", "name_zh", "name_en", "level", "reporting", "expected"],
         Command::User(User::List) => &["user", "role", "disabled", "password", "last_login"],

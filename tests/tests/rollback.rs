@@ -123,6 +123,9 @@ fn a_restored_older_spool_begins_a_new_epoch_and_says_so() -> anyhow::Result<()>
     assert_eq!(records, [Some(100), Some(101)], "{queues:?}");
     let gaps = rolled_back_gaps(&collector, &agent)?;
     assert_eq!(gaps.len(), 1, "{gaps:?}");
+    let new = queues.iter().find(|queue| queue["records"] == 101).map(|queue| &queue["epoch"]);
+    assert_eq!(Some(&gaps[0]["epoch"]), new, "the gap is of the new epoch");
+    assert_eq!((&gaps[0]["number"], &gaps[0]["span"]), (&1.into(), &1.into()), "{gaps:?}");
     finding(&collector, true, "An agent was set back", &agent)?;
     let alerts = collector.rows(&["alerts", "list", "--all"])?;
     assert!(alerts.is_empty(), "a restored snapshot is no clone: {alerts:?}");

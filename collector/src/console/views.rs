@@ -256,8 +256,12 @@ pub struct Gap {
     pub agent: String,
     /// Kind.
     pub kind: String,
+    /// Epoch, hexadecimal: numbers are of it.
+    pub epoch: String,
     /// Number of the record that says so.
     pub number: u64,
+    /// Numbers it stands for, from that one on.
+    pub span: u64,
     /// Records lost, 0 when unknown.
     pub records: u64,
     /// Bytes lost, 0 when unknown.
