@@ -211,6 +211,26 @@ fn a_burst_of_one_value_is_held_as_two() {
 }
 
 #[test]
+fn a_rule_that_is_waited_behind_is_held_as_two() {
+    let rules = base("a") + &base("b") + &base("c");
+    let ordered = |members| rules.clone() + &correlation("c", "temporal_ordered", members, "");
+    let mut bench = Bench::new(&ordered("a, b"));
+    for second in 0..50 {
+        assert_eq!(bench.feed("b", "x", second), []);
+    }
+    assert_eq!(bench.correlator.held(), 2);
+    // One behind all of them, then one that comes late and stood before the last.
+    assert_eq!(bench.feed("a", "x", 50), []);
+    assert_eq!(bench.feed("a", "x", 48), [("c".to_owned(), 52)]);
+    // Of three, the one in the middle is needed: it is before b, and the first is too long ago for c.
+    let mut bench = Bench::new(&ordered("a, b, c"));
+    for (kind, second) in [("a", 0), ("a", 30), ("a", 60), ("c", 85)] {
+        assert_eq!(bench.feed(kind, "x", second), []);
+    }
+    assert_eq!(bench.feed("b", "x", 45), [("c".to_owned(), 4)]);
+}
+
+#[test]
 fn what_is_merged_still_weighs() {
     let rest = "  condition: {field: user, gte: 2}\n";
     let mut bench = Bench::new(&(base("a") + &correlation("c", "value_count", "a", rest)));

@@ -2,8 +2,10 @@
 //!
 //! Counts and sums come from running totals, so that a burst of a hundred thousand failed logins
 //! costs a binary search each. What must look at every hit of a window holds fewer of them: for
-//! distinct values and for rules seen, a hit between two others of the same value or rule that lie
-//! within one timespan can decide nothing and is merged into the later one.
+//! distinct values, for rules seen and for one rule before another, a hit between two others of the
+//! same value or rule that lie within one timespan can decide nothing and is merged into the later
+//! one. (With three rules in their order it can: it may stand before the second where the later one
+//! does not, in a window that no longer reaches the earlier one.)
 
 use std::collections::HashSet;
 
@@ -212,6 +214,7 @@ impl Hits {
         let by_value = match correlation.kind {
             CorrelationType::ValueCount => true,
             CorrelationType::Temporal => false,
+            CorrelationType::TemporalOrdered if correlation.members.len() == 2 => false,
             _ => return (at, at),
         };
         let new = &self.hits[at];
