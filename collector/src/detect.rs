@@ -67,9 +67,19 @@ impl Rules {
     pub fn matches(&self, sender: &Sender, events: &Events) -> Matches {
         let mut matches = Matches::default();
         let mut hits = Vec::new();
+        // An event's log sources are those of its dataset.
+        let mut candidates: HashMap<&'static str, Vec<usize>> = HashMap::new();
         for (index, event) in events.iter(sender).enumerate() {
+            let candidates = candidates
+                .entry(event.event.dataset)
+                .or_insert_with(|| self.set.candidates(&event));
+            if candidates.is_empty() {
+                continue;
+            }
             hits.clear();
-            let outcome = catch_unwind(AssertUnwindSafe(|| self.set.evaluate(&event, &mut hits)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                self.set.evaluate_among(candidates, &event, &mut hits);
+            }));
             if outcome.is_err() {
                 matches.failed.push(event.event.number);
             } else if !hits.is_empty() {

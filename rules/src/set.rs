@@ -109,6 +109,12 @@ impl Set {
 
     /// Appends the indices of the detection rules that `event` matches, ascending, each once.
     pub fn evaluate<E: Event>(&self, event: &E, hits: &mut Vec<usize>) {
+        self.evaluate_among(&self.candidates(event), event, hits);
+    }
+
+    /// The detection rules that ask for a log source of `event`, ascending, each once. They are the
+    /// same for every event of these log sources, so whoever has many of one kind asks once.
+    pub fn candidates<E: Event>(&self, event: &E) -> Vec<usize> {
         let mut candidates = Vec::new();
         event.any_log_source(&mut |source| {
             for wanted in wider(source) {
@@ -120,10 +126,16 @@ impl Set {
         });
         candidates.sort_unstable();
         candidates.dedup();
-        hits.extend(candidates.into_iter().filter(|index| match &self.rules[*index].body {
-            Body::Detection(detection) => detection.holds(event),
-            Body::Correlation(_) => false,
-        }));
+        candidates
+    }
+
+    /// Appends those of `candidates` that `event` matches, in their order.
+    pub fn evaluate_among<E: Event>(&self, candidates: &[usize], event: &E, hits: &mut Vec<usize>) {
+        let matches = |index: &usize| match self.rules.get(*index).map(|rule| &rule.body) {
+            Some(Body::Detection(detection)) => detection.holds(event),
+            Some(Body::Correlation(_)) | None => false,
+        };
+        hits.extend(candidates.iter().copied().filter(matches));
     }
 }
 
