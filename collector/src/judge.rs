@@ -568,8 +568,8 @@ impl Judge {
 
 impl Tally {
     fn count(&mut self, received: &Received, events: &Events, now: i64) {
-        for event in &events.events {
-            *self.datasets.entry(event.dataset).or_default() += 1;
+        for run in events.events.chunk_by(|one, next| one.dataset == next.dataset) {
+            *self.datasets.entry(run[0].dataset).or_default() += run.len() as u64;
         }
         if let Some(oldest) = events.events.iter().map(|event| event.created).min() {
             self.lags.push(seconds(now.saturating_sub(oldest)));

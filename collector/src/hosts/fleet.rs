@@ -249,8 +249,10 @@ impl Fleet {
         self.with(sender, |live| {
             live.last_seen = live.last_seen.max(now);
             let mut any = false;
-            for event in events.iter(sender) {
-                if event.event.dataset.starts_with("perf.") {
+            for (index, event) in events.events.iter().enumerate() {
+                if event.dataset.starts_with("perf.")
+                    && let Some(event) = events.get(index, sender)
+                {
                     live.performance.take(&event);
                     any = true;
                 }

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hengwei_protocol::identity::{hex, sha256};
+use hengwei_protocol::wire::Origin;
 use serde_json::Value as Json;
 
 use super::read;
@@ -66,6 +67,17 @@ struct Source {
     dirty: bool,
 }
 
+/// What one batch has of one origin.
+#[derive(Debug, Clone, Default)]
+struct Heard {
+    records: u64,
+    last_record: i64,
+    /// When the last of them was read at the host.
+    created: i64,
+    gaps: u64,
+    missing: u64,
+}
+
 /// A snapshot that is arriving: digests of the keys that came, by class.
 #[derive(Debug, Default)]
 struct Snapshot {
@@ -101,11 +113,31 @@ impl Observer {
         let mut puts = Vec::new();
         let mut changes: Vec<(Vec<u8>, Change)> = Vec::new();
         let before = agent.host.clone();
-        for event in events.iter(sender) {
-            agent.source(store, sender, &event, now);
-            agent.dataset(event.event.dataset, now);
-            if let Some(item) = event.event.dataset.strip_prefix("asset.") {
+        let mut heard = vec![Heard::default(); events.origins.len()];
+        let mut dataset = "";
+        for (index, event) in events.events.iter().enumerate() {
+            if let Some(heard) = heard.get_mut(event.origin as usize) {
+                heard.take(event);
+            }
+            // Most batches are runs of few datasets, and of most events no more is wanted.
+            if event.dataset != dataset {
+                dataset = event.dataset;
+                agent.dataset(dataset, now);
+            }
+            let item = event.dataset.strip_prefix("asset.");
+            if item.is_none() && event.dataset != GAP {
+                continue;
+            }
+            let Some(event) = events.get(index, sender) else { continue };
+            if let Some(item) = item {
                 agent.asset(store, sender, &event, item, &mut puts, &mut changes);
+            } else if let Some(heard) = heard.get_mut(event.event.origin as usize) {
+                heard.gap(&event);
+            }
+        }
+        for (origin, heard) in events.origins.iter().zip(&heard) {
+            if heard.records > 0 {
+                agent.source(store, sender, origin, heard, now);
             }
         }
         agent.host.agent = sender.agent.to_string();
@@ -143,6 +175,20 @@ impl Observer {
     }
 }
 
+impl Heard {
+    fn take(&mut self, event: &Event) {
+        self.records += 1;
+        self.last_record = self.last_record.max(event.time);
+        self.created = event.created;
+    }
+
+    fn gap(&mut self, event: &EventRef<'_>) {
+        self.gaps += 1;
+        let missing = read::number(event, "hengwei.gap.records").unwrap_or_default();
+        self.missing = self.missing.saturating_add(missing.max(0.0) as u64);
+    }
+}
+
 impl Agent {
     fn recall(store: &dyn Store, agent: &str, now: i64) -> Agent {
         let host = store::get::<Host>(store, tree::HOSTS, agent.as_bytes());
@@ -158,8 +204,14 @@ impl Agent {
         }
     }
 
-    fn source(&mut self, store: &dyn Store, sender: &Sender, event: &EventRef<'_>, now: i64) {
-        let Some(origin) = event.batch.origins.get(event.event.origin as usize) else { return };
+    fn source(
+        &mut self,
+        store: &dyn Store,
+        sender: &Sender,
+        origin: &Origin,
+        heard: &Heard,
+        now: i64,
+    ) {
         let mut name = (plain(&origin.source), plain(&origin.path));
         if !self.sources.contains_key(&name) {
             if self.sources.len() >= MAX_SOURCES {
@@ -171,17 +223,13 @@ impl Agent {
             self.sources.entry(name.clone()).or_insert(Source { lag, put: 0, dirty: false });
         }
         let source = self.sources.entry(name).or_default();
-        let Event { time, created, .. } = *event.event;
         source.dirty = true;
-        source.lag.records += 1;
-        source.lag.last_record = source.lag.last_record.max(time);
+        source.lag.records += heard.records;
+        source.lag.last_record = source.lag.last_record.max(heard.last_record);
         source.lag.last_received = now;
-        source.lag.lag = now.saturating_sub(created).max(0);
-        if event.event.dataset == GAP {
-            source.lag.gaps += 1;
-            let missing = read::number(event, "hengwei.gap.records").unwrap_or_default();
-            source.lag.missing = source.lag.missing.saturating_add(missing.max(0.0) as u64);
-        }
+        source.lag.lag = now.saturating_sub(heard.created).max(0);
+        source.lag.gaps += heard.gaps;
+        source.lag.missing = source.lag.missing.saturating_add(heard.missing);
     }
 
     fn asset(
