@@ -512,8 +512,10 @@ fn admit(records: Vec<NewRecord>) -> (Vec<Record>, usize) {
             };
             let (time, created) = (record.time, record.created);
             record = Record { time, created, body: Some(Body::Gap(gap)), ..Record::default() };
+            bytes += record.encoded_len();
+        } else {
+            bytes += len;
         }
-        bytes += record.encoded_len();
         record
     });
     let records = records.collect();

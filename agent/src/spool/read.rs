@@ -148,15 +148,25 @@ impl Builder {
         Some(index)
     }
 
-    /// Adds a record unless the block is full.
-    fn push(&mut self, origin: &Origin, mut record: Record, number: u64) -> bool {
+    /// Adds a record unless the block is full. `known` is the origin's index in the block, once one
+    /// record of it is there.
+    fn push(
+        &mut self,
+        origin: &Origin,
+        known: &mut Option<u32>,
+        mut record: Record,
+        number: u64,
+    ) -> bool {
         let len = record.encoded_len() + OVERHEAD;
         let full =
             self.bytes + len > self.max_bytes || self.block.records.len() >= limits::MAX_RECORDS;
         if full && !self.block.records.is_empty() {
             return false;
         }
-        let Some(origin) = self.origin(origin) else { return false };
+        if known.is_none() {
+            *known = self.origin(origin);
+        }
+        let Some(origin) = *known else { return false };
         record.origin = origin;
         record.number = number;
         self.bytes += len;
@@ -188,7 +198,8 @@ pub(super) fn read(
                 let created = gap.created;
                 let body = Some(Body::Gap(gap.body(at)));
                 let record = Record { created, body, ..Record::default() };
-                let pushed = builder.push(&own_origin(), record, (at + 1).saturating_sub(start));
+                let number = (at + 1).saturating_sub(start);
+                let pushed = builder.push(&own_origin(), &mut None, record, number);
                 if pushed {
                     at = gap.next();
                 }
@@ -259,12 +270,17 @@ fn read_file(
             return Ok(false);
         };
         let skip = usize::try_from(*at - frame.first).unwrap_or(usize::MAX);
+        let nowhere = Origin::default();
+        // The last is for records whose origin the frame does not have.
+        let mut known = vec![None; payload.origins.len() + 1];
         for record in payload.records.into_iter().skip(skip) {
             if *at >= until {
                 break;
             }
-            let origin = payload.origins.get(record.origin as usize).cloned().unwrap_or_default();
-            if !builder.push(&origin, record, (*at + 1).saturating_sub(start)) {
+            let index = payload.origins.len().min(record.origin as usize);
+            let origin = payload.origins.get(index).unwrap_or(&nowhere);
+            let number = (*at + 1).saturating_sub(start);
+            if !builder.push(origin, &mut known[index], record, number) {
                 shared.view().queue_mut(kind).hint = Some((segment.index, *at, offset));
                 return Ok(true);
             }

@@ -30,24 +30,31 @@ pub(super) fn split(slice: &Bytes, created: i64) -> (Vec<NewRecord>, usize) {
     let mut records = Vec::new();
     let mut start = 0;
     while records.len() < MAX_LINES {
-        let Some(length) = slice[start..].iter().position(|&byte| byte == b'\n') else { break };
-        records.extend(line(slice.slice(start..start + length), created));
+        let Some(length) = memchr::memchr(b'\n', &slice[start..]) else { break };
+        push_line(&mut records, slice.slice(start..start + length), created);
         start += length + 1;
     }
     (records, start)
 }
 
 /// The records of a whole line without its LF: none for an empty one, two for one that is cut.
-pub(super) fn line(mut bytes: Bytes, created: i64) -> Vec<NewRecord> {
+pub(super) fn line(bytes: Bytes, created: i64) -> Vec<NewRecord> {
+    let mut records = Vec::new();
+    push_line(&mut records, bytes, created);
+    records
+}
+
+fn push_line(records: &mut Vec<NewRecord>, mut bytes: Bytes, created: i64) {
     if bytes.last() == Some(&b'\r') {
         bytes.truncate(bytes.len() - 1);
     }
     if bytes.len() > MAX_ORIGINAL {
         let mut long = Long::new();
         long.push(&bytes);
-        return long.finish(created);
+        records.extend(long.finish(created));
+    } else if !bytes.is_empty() {
+        records.push(NewRecord::line(created, bytes));
     }
-    if bytes.is_empty() { Vec::new() } else { vec![NewRecord::line(created, bytes)] }
 }
 
 /// A line that is longer than is kept, while it is being read.
@@ -77,7 +84,7 @@ impl Long {
 
     /// Takes what of `slice` belongs to the line; Some(bytes taken, the ending included) when it ends.
     pub(super) fn feed(&mut self, slice: &[u8]) -> Option<usize> {
-        let end = slice.iter().position(|&byte| byte == b'\n');
+        let end = memchr::memchr(b'\n', slice);
         let mut part = &slice[..end.unwrap_or(slice.len())];
         if !part.is_empty() && std::mem::take(&mut self.carriage_return) {
             self.push(b"\r");
