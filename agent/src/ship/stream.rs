@@ -23,8 +23,9 @@ use super::{Dial, Ended, Ship};
 use crate::spool::{Acked, Slice, Spool};
 use crate::time::now;
 
-/// Records of one batch, before compression.
-const BATCH_BYTES: usize = 1 << 20;
+/// Records of one batch, before compression: room for a whole round of the spool, so that no frame is
+/// read twice.
+const BATCH_BYTES: usize = 2 << 20;
 /// Batches that may wait for their acknowledgement.
 const WINDOW: usize = 8;
 /// Memory for what the collector says: certificates, acknowledgements, chain heads.

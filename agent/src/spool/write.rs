@@ -28,7 +28,7 @@ use super::{Limits, random};
 use crate::time::now;
 
 /// What one round writes at most, a chunk that is larger by itself aside.
-const ROUND_BYTES: usize = 512 << 10;
+const ROUND_BYTES: usize = 1 << 20;
 /// How often acknowledgements are saved when nothing else makes it save them.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How soon a full disk is tried again.
