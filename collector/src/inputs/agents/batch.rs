@@ -185,12 +185,13 @@ mod tests {
     use hengwei_protocol::identity::hex;
 
     use super::*;
-    use crate::history::tree;
+    use crate::history::{QueueLedger, tree};
+    use crate::store::See;
 
     /// A ledger of so many epochs.
     struct Epochs(usize);
 
-    impl View for Epochs {
+    impl Store for Epochs {
         fn get(&self, _: &'static str, _: &[u8]) -> Option<Vec<u8>> {
             None
         }
@@ -216,6 +217,10 @@ mod tests {
                 see(&[prefix, epoch.as_bytes()].concat(), &row);
             }
         }
+
+        fn scan_back(&self, _: &'static str, _: &[u8], _: See<'_>) {}
+
+        fn scan_from(&self, _: &'static str, _: &[u8], _: See<'_>) {}
 
         fn queue(&self, _: &str, _: Kind, _: &[u8; 16]) -> Option<QueueLedger> {
             None
