@@ -13,9 +13,9 @@ use hengwei_protocol::{Kind, block, identity, record};
 
 use crate::decode;
 use crate::event::{OWN_AGENT, Sender};
-use crate::history::{Put, Received, tree};
+use crate::history::{Received, tree};
 use crate::judge::{Desk, Prepared};
-use crate::store::{Decision, Error};
+use crate::store::{self, Decision, Error};
 
 /// The guarded system the collector is.
 pub const SYSTEM: &str = "security-platform";
@@ -45,19 +45,15 @@ impl Own {
     pub async fn open(desk: Desk, site: &str, host: &str) -> Result<Own, Error> {
         let epoch = desk
             .transact(|history, _| {
-                let stored = history.get(tree::SETTINGS, EPOCH);
-                if let Some(epoch) = stored.and_then(|text| {
-                    identity::unhex(std::str::from_utf8(&text).ok()?.trim_matches('"'))?
-                        .try_into()
-                        .ok()
-                }) {
+                let stored = store::get::<String>(history, tree::SETTINGS, EPOCH);
+                let known = stored.and_then(|hex| identity::unhex(&hex)?.try_into().ok());
+                if let Some(epoch) = known {
                     return Ok((Decision::default(), epoch));
                 }
                 let mut epoch = [0; 16];
                 rand::fill(&mut epoch)
                     .map_err(|_| Error::Busy("no randomness to be had".into()))?;
-                let value = format!("\"{}\"", identity::hex(&epoch)).into_bytes();
-                let put = Put { tree: tree::SETTINGS, key: EPOCH.to_vec(), value: Some(value) };
+                let put = store::put(tree::SETTINGS, EPOCH, &identity::hex(&epoch));
                 Ok((Decision { entries: Vec::new(), puts: vec![put] }, epoch))
             })
             .await?;

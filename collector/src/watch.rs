@@ -16,6 +16,7 @@ use hengwei_protocol::record::{integer, number, text};
 use hengwei_protocol::wire::Field;
 use serde::{Deserialize, Serialize};
 
+use crate::event::OWN_AGENT;
 use crate::hosts::{Fleet, Live};
 use crate::systems::{Coverage, REPORTS_WITHIN};
 use crate::time::{SECOND, rfc3339};
@@ -32,8 +33,6 @@ const LOW_RATIO: (f64, f64) = (0.10, 0.12);
 const LOW_BYTES: (f64, f64) = (1_073_741_824.0, 1_288_490_189.0);
 /// … for disks that are not small themselves: `/boot` never has a GiB left.
 const SMALL_BYTES: f64 = 4.0 * 1_073_741_824.0;
-/// The subject of what the collector says about its own machine.
-const COLLECTOR: &str = "collector";
 
 /// What the watch looks at.
 #[derive(Debug, Clone, Default)]
@@ -312,8 +311,8 @@ fn full(agent: &str, live: &Live, now: i64) -> Vec<Condition> {
 }
 
 fn own_disk(disk: &Disk) -> Condition {
-    let fields = vec![text("hengwei.subject.agent", COLLECTOR)];
-    disk_condition(COLLECTOR, fields, disk, low(disk))
+    let fields = vec![text("hengwei.subject.agent", OWN_AGENT)];
+    disk_condition(OWN_AGENT, fields, disk, low(disk))
 }
 
 fn disk_condition(agent: &str, mut fields: Vec<Field>, disk: &Disk, holds: Holds) -> Condition {
