@@ -280,13 +280,13 @@ fn verify(
         report.commits,
         report.records,
         report.segments,
-        if report.findings.is_empty() {
+        if report.is_clean() {
             "every link holds".to_owned()
         } else {
             format!("{} findings", report.findings.len())
         }
     );
-    Ok(if report.findings.is_empty() { 0 } else { EXIT_FINDING })
+    Ok(if report.is_clean() { 0 } else { EXIT_FINDING })
 }
 
 fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::Result<i32> {

@@ -5,7 +5,7 @@
 //! out whoever may not ask at all. Who closes its end before the answer is whole wants no more of it.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -164,9 +164,4 @@ pub fn user_name(uid: u32) -> String {
         })
         .next()
         .unwrap_or_else(|| uid.to_string())
-}
-
-/// The socket's path, as configured or given.
-pub fn socket_path(given: Option<PathBuf>, configured: &Path) -> PathBuf {
-    given.unwrap_or_else(|| configured.to_owned())
 }

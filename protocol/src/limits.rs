@@ -32,8 +32,8 @@ pub const MAX_QUEUES: usize = 16;
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole enrolment may take.
 pub const ENROL_TIMEOUT: Duration = Duration::from_secs(15);
-/// A connection on which nothing was said for so long is dead. The agent says Hello's clock again
-/// (an empty batch) well before.
+/// A connection on which nothing was said for so long is dead. The agent says Hello again, with its
+/// clock, well before: see [`KEEPALIVE`].
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often an agent with nothing to say shows that it lives.
 pub const KEEPALIVE: Duration = Duration::from_secs(20);
