@@ -95,6 +95,22 @@ fn answers(collector: &Collector) -> anyhow::Result<Vec<Value>> {
     ] {
         all.extend(collector.rows(args)?);
     }
+    // Of hosts, what does not move by itself.
+    for mut row in collector.rows(&["hosts"])? {
+        if let Some(members) = row.as_object_mut() {
+            members.retain(|name, _| {
+                !matches!(name.as_str(), "presence" | "last_seen" | "lag_seconds")
+            });
+        }
+        let agent = row["agent"].as_str().unwrap_or_default().to_owned();
+        let detail = collector.rows(&["hosts", &agent])?.remove(0);
+        all.extend([
+            row,
+            detail["inventory"].clone(),
+            detail["changes"].clone(),
+            detail["certificates"].clone(),
+        ]);
+    }
     Ok(all)
 }
 
@@ -103,9 +119,15 @@ fn without_its_index_the_collector_answers_the_same() -> anyhow::Result<()> {
     let site = Site::new()?;
     let log = site.path().join("logs/auth.log");
     let mut collector = site.collector("")?;
-    let mut agent = collector.agent("agent", "regional-emr", &sources(&log))?;
+    let sources = format!("{}[sources.assets]\n", sources(&log));
+    let mut agent = collector.agent("agent", "regional-emr", &sources)?;
     failures(&log, "203.0.113.5", 9)?;
     failures(&log, "203.0.113.6", 4)?;
+    wait("the inventory", PATIENCE, || {
+        let detail = collector.rows(&["hosts", &agent.id])?.remove(0);
+        let shelves = detail["inventory"].as_array().cloned().unwrap_or_default();
+        Ok(shelves.iter().any(|shelf| shelf["dataset"] == "asset.host").then_some(()))
+    })?;
     alert_about(&collector, "203.0.113.5", 9)?;
     collector.must(&["user", "add", "officer", "--role", "secadmin"])?;
     wait("all lines", PATIENCE, || {
