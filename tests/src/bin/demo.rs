@@ -163,7 +163,8 @@ fn count(detail: &Value, dataset: &str) -> Option<usize> {
 fn attack(collector: &Collector, auth: &Path) -> anyhow::Result<u128> {
     step(&format!("SIMULATED: {ATTACKER} guesses passwords, and finds one"));
     let mut log = fs::OpenOptions::new().append(true).open(auth)?;
-    for attempt in 0..6 {
+    // The fifth is the one that fires.
+    for attempt in 0..5 {
         let line = line(&format!(
             "Failed password for root from {ATTACKER} port {} ssh2",
             40_000 + attempt
