@@ -180,60 +180,37 @@ fn refused(error: block::Error) -> End {
     };
     End::refused(reason, error.to_string())
 }
+
 #[cfg(test)]
 mod tests {
     use hengwei_protocol::identity::hex;
+    use serde_json::json;
 
     use super::*;
-    use crate::history::{QueueLedger, tree};
-    use crate::store::See;
+    use crate::history::tree;
+    use crate::store::fake::Fake;
 
-    /// A ledger of so many epochs.
-    struct Epochs(usize);
-
-    impl Store for Epochs {
-        fn get(&self, _: &'static str, _: &[u8]) -> Option<Vec<u8>> {
-            None
+    /// A store whose ledger has so many epochs of agent `a`.
+    fn ledger(epochs: usize) -> Fake {
+        let store = Fake::default();
+        let queue = QueueLedger {
+            next: 2,
+            digest: String::new(),
+            records: 1,
+            missing: 0,
+            last: 5,
+            first_time: 5,
+        };
+        for n in 0..epochs {
+            let key = format!("a\0{}\0{}", Kind::Log, hex(&(n as u128).to_be_bytes()));
+            store.put(tree::LEDGER, key, json!(queue));
         }
-
-        fn scan(
-            &self,
-            name: &'static str,
-            prefix: &[u8],
-            see: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-        ) {
-            assert_eq!(name, tree::LEDGER);
-            let row = QueueLedger {
-                next: 2,
-                digest: String::new(),
-                records: 1,
-                missing: 0,
-                last: 5,
-                first_time: 5,
-            };
-            let row = serde_json::to_vec(&row).expect("plain data");
-            for n in 0..self.0 {
-                let epoch = hex(&(n as u128).to_be_bytes());
-                see(&[prefix, epoch.as_bytes()].concat(), &row);
-            }
-        }
-
-        fn scan_back(&self, _: &'static str, _: &[u8], _: See<'_>) {}
-
-        fn scan_from(&self, _: &'static str, _: &[u8], _: See<'_>) {}
-
-        fn queue(&self, _: &str, _: Kind, _: &[u8; 16]) -> Option<QueueLedger> {
-            None
-        }
+        store
     }
 
     #[test]
     fn an_agent_has_so_many_epochs_and_no_more() {
-        let agent: Agent = serde_json::from_value(serde_json::json!({
-            "id": "a", "site": "s", "system": "his", "enrolled": 0, "host": "a", "zone": "UTC",
-            "os": "", "kernel": "", "architecture": "", "certificates": [], "revoked": null,
-        }))
-        .expect("an agent");
+        let agent = Agent { id: "a".into(), ..Agent::default() };
         let batch = Batch {
             kind: Kind::Log.into(),
             epoch: vec![7; 16].into(),
@@ -241,7 +218,7 @@ mod tests {
             span: 1,
             ..Batch::default()
         };
-        let take = |epochs: usize| Queues::default().take(&Epochs(epochs), &agent, &batch);
+        let take = |epochs: usize| Queues::default().take(&ledger(epochs), &agent, &batch);
         let taken = take(MAX_EPOCHS - 1).expect("taken");
         assert!(taken.new && taken.rolled_from.is_some());
         assert!(matches!(take(MAX_EPOCHS), Err(End::Refused { reason: Reason::RateLimited, .. })));
