@@ -148,11 +148,6 @@ impl Detector {
         self.correlator.snapshot().into()
     }
 
-    /// Uses another set from now on; correlations of rules that stay keep their state.
-    pub fn replace(&mut self, rules: Arc<Rules>) {
-        self.rules = rules;
-    }
-
     /// Frees memory of windows that ended long before `now`.
     pub fn prune(&mut self, now: i64) {
         self.correlator.prune(self.rules.set(), now);

@@ -17,7 +17,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,7 +96,7 @@ pub struct Bench {
 #[derive(Debug, Clone)]
 pub struct Desk {
     work: mpsc::Sender<Work>,
-    rules: Arc<RwLock<Arc<Rules>>>,
+    rules: Arc<Rules>,
     newest: watch::Receiver<u64>,
 }
 
@@ -112,7 +112,6 @@ struct Open {
 enum Work {
     Batch(Box<Prepared>, Matches, Answer),
     Transaction(Transaction),
-    Rules(Arc<Rules>),
     Stop,
 }
 
@@ -121,7 +120,7 @@ enum Work {
 pub fn start(bench: Bench) -> (Desk, thread::JoinHandle<()>) {
     let (work, queue) = mpsc::channel(QUEUE);
     let (publish, newest) = watch::channel(0);
-    let rules = Arc::new(RwLock::new(Arc::clone(&bench.rules)));
+    let rules = Arc::clone(&bench.rules);
     let desk = Desk { work, rules, newest };
     let mut judge = Judge {
         writer: bench.writer,
@@ -198,14 +197,7 @@ impl Desk {
 
     /// The rules in force.
     pub fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(std::sync::PoisonError::into_inner))
-    }
-
-    /// Puts other rules in force: for matching from the next batch on, for correlations in turn.
-    pub async fn replace_rules(&self, rules: Arc<Rules>) {
-        *self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::clone(&rules);
-        // A judge that has stopped needs no rules.
-        let _ = self.work.send(Work::Rules(rules)).await;
+        Arc::clone(&self.rules)
     }
 
     /// The newest sequence of the feed, and how to wait for the next.
@@ -283,10 +275,6 @@ impl Judge {
         while let Some(work) = held.take().or_else(|| queue.blocking_recv()) {
             match work {
                 Work::Stop => break,
-                Work::Rules(rules) => {
-                    self.rules = Arc::clone(&rules);
-                    self.detector.replace(rules);
-                }
                 Work::Transaction(transaction) => self.transact(transaction),
                 Work::Batch(prepared, matches, answer) => {
                     held = self.batches(*prepared, matches, answer, &mut queue);
