@@ -259,7 +259,7 @@ impl Collector {
         let output = agent.command(&[
             "enroll",
             "--collector",
-            &format!("localhost:{}", self.agents),
+            &format!("127.0.0.1:{}", self.agents),
             "--token-file",
             text(&token)?,
         ])?;
@@ -283,7 +283,7 @@ impl Agent {
     /// Writes its configuration anew: the ports of collectors, in the order they are tried.
     pub fn configure(&self, collectors: &[u16], sources: &str) -> anyhow::Result<()> {
         let collectors: Vec<String> =
-            collectors.iter().map(|port| format!("localhost:{port}")).collect();
+            collectors.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let top = sources
             .split("\n[")
             .next()

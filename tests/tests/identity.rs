@@ -238,7 +238,7 @@ fn enrolling_again_revokes_the_old_certificate() -> anyhow::Result<()> {
     let token = collector.must(&["pki", "token", "--agent", &agent.id, "--ttl", "1h"])?;
     let token_file = again.folder.join("token");
     write_secret(&token_file, token.trim())?;
-    let address = format!("localhost:{}", collector.agents);
+    let address = format!("127.0.0.1:{}", collector.agents);
     let args = ["enroll", "--collector", &address, "--token-file", path_text(&token_file)];
     let output = again.command(&args)?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -223,7 +223,7 @@ fn an_enrolment_token_used_twice() -> anyhow::Result<()> {
     let output = thief.command(&[
         "enroll",
         "--collector",
-        &format!("localhost:{}", scene.collector.agents),
+        &format!("127.0.0.1:{}", scene.collector.agents),
         "--token-file",
         token.to_str().expect("UTF-8"),
     ])?;
