@@ -310,7 +310,7 @@ async fn a_channel_that_hangs_is_timed_and_can_be_stopped() {
 
 #[tokio::test]
 async fn https_trusts_the_given_roots_only() {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certified = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     let key =
         rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -325,7 +325,7 @@ async fn https_trusts_the_given_roots_only() {
     let everything = CancellationToken::new();
     let tls: serve::ServerConfigs = Arc::new(move || Arc::clone(&config));
     let port = receiver.start(everything.clone(), Some(tls)).await;
-    let url = format!("https://localhost:{port}/hook");
+    let url = format!("https://127.0.0.1:{port}/hook");
 
     let bench = Bench::new();
     let ca = bench.dir.path().join("ca.pem");
@@ -337,7 +337,7 @@ async fn https_trusts_the_given_roots_only() {
     stop.cancel();
     running.await.unwrap();
 
-    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
     std::fs::write(&ca, other.cert.pem()).unwrap();
     let (stop, running) = bench.run(&url, &format!("ca_file = '{}'", ca.display()));
     bench.raise(2, &alert("b", "high"));

@@ -251,7 +251,7 @@ impl Server {
 
     async fn enroll(&self, token: &str, dir: &Path) -> anyhow::Result<enroll::Outcome> {
         let args = enroll::Args {
-            collector: format!("localhost:{}", self.address.port()),
+            collector: format!("127.0.0.1:{}", self.address.port()),
             token: Some(token.to_owned()),
             token_file: None,
         };

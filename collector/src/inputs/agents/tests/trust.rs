@@ -20,7 +20,7 @@ async fn two_roots_during_a_change() {
     drop(make_pki(next.path()));
     let (data, next) = (server.dir.path(), next.path().join("pki"));
     let import = || {
-        let names = ["localhost".to_owned()];
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let (issuing, root) = (next.join("issuing.pem"), next.join("roots.pem"));
         setup::import(data, &names, &issuing, &issuing, &root, now())
     };
