@@ -151,15 +151,8 @@ impl Collector {
     /// Starts it and waits until it answers.
     pub fn start(&mut self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "the collector runs already");
-        let log = append(&self.folder.join("collector.log"))?;
-        let child = Command::new(&self.binary)
-            .args(["run", "--config"])
-            .arg(self.config())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.process = Some(child);
+        self.process =
+            Some(launch(&self.binary, &self.config(), &self.folder.join("collector.log"))?);
         wait("the collector to answer", PATIENCE, || {
             if let Some(status) =
                 self.process.as_mut().and_then(|child| child.try_wait().ok().flatten())
@@ -328,15 +321,7 @@ impl Agent {
     /// Starts it.
     pub fn start(&mut self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "the agent runs already");
-        let log = append(&self.folder.join("agent.log"))?;
-        let child = Command::new(&self.binary)
-            .args(["run", "--config"])
-            .arg(self.config())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()?;
-        self.process = Some(child);
+        self.process = Some(launch(&self.binary, &self.config(), &self.folder.join("agent.log"))?);
         Ok(())
     }
 
@@ -542,6 +527,14 @@ pub fn binaries() -> anyhow::Result<PathBuf> {
         }
     }
     bail!("no binaries beside {}: run `make build` first, or set HENGWEI_BIN", here.display())
+}
+
+/// Starts a daemon, whose output goes to the end of `log`.
+fn launch(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
+    let log = append(log)?;
+    let mut command = Command::new(binary);
+    command.args(["run", "--config"]).arg(config).stdin(Stdio::null());
+    Ok(command.stdout(log.try_clone()?).stderr(log).spawn()?)
 }
 
 fn append(path: &Path) -> anyhow::Result<fs::File> {
