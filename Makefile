@@ -57,6 +57,8 @@ boot-test: build
 
 bench: release
 	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
+	$(CARGO) test --locked -p hengwei-agent --lib cost_of -- --ignored --nocapture --test-threads=1
+	$(CARGO) test --locked -p hengwei-collector --lib commit_speed -- --ignored --nocapture
 
 clean:
 	$(CARGO) clean
