@@ -38,6 +38,7 @@ mod chain;
 mod checkpoint;
 mod commit;
 mod disk;
+mod filter;
 mod index;
 mod ledger;
 mod log;
@@ -50,6 +51,9 @@ mod status;
 mod stored;
 #[cfg(test)]
 mod tests;
+mod text;
+mod tokens;
+mod understand;
 mod verify;
 
 pub use chain::{Class, canonical_heads, verify_heads};
@@ -58,6 +62,7 @@ pub use disk::{Disk, Real, Space};
 pub use open::{Options, rebuild};
 pub use read::History;
 pub use status::{ClassStatus, Status, TreeStatus};
+pub use understand::{Delivery, Meaning, Understand};
 pub use verify::{Finding, Problem, Report, VerifyOptions, verify};
 
 /// What the blocks of one draft may unpack to together. Who gathers batches into a draft stops well

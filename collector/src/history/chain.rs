@@ -124,6 +124,11 @@ pub(super) fn class_of(kind: Kind, number: u64, raised: &[u64]) -> Class {
     }
 }
 
+/// What stands in for an origin that is not there.
+pub(super) fn no_origin() -> &'static Origin {
+    &NO_ORIGIN
+}
+
 /// The origin of a record; an empty one when its index leads nowhere.
 pub(super) fn origin_of<'a>(block: &'a Block, record: &Record) -> &'a Origin {
     block.origins.get(record.origin as usize).unwrap_or(&NO_ORIGIN)

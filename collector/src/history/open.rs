@@ -25,6 +25,7 @@ use super::log::{self, Frame, LogFile, Opened, Scan, Tail};
 use super::read::{Correlations, History, Sealed, View};
 use super::status::{Counters, Status};
 use super::stored::{Commit, Manifest, Sender, StoredPut};
+use super::understand::Understand;
 use super::{Error, checkpoint, ledger, manifest, seal, segment};
 
 /// How history is kept.
@@ -45,6 +46,8 @@ pub struct Options {
     pub low_water_percent: u64,
     /// Room set aside for decisions on a full disk.
     pub reserve_bytes: u64,
+    /// Who understands records as they are sealed; without one searches pass fewer blocks over.
+    pub understand: Option<Arc<dyn Understand>>,
     /// The file system, or one that fails on purpose.
     pub disk: Arc<dyn Disk>,
 }
@@ -59,6 +62,7 @@ impl Default for Options {
             low_water_bytes: 1 << 30,
             low_water_percent: 2,
             reserve_bytes: 16 << 20,
+            understand: None,
             disk: Arc::new(Real),
         }
     }

@@ -355,13 +355,18 @@ impl Cursor {
 }
 
 fn read_chunk(sealed: &Sealed, reader: &Reader, chunk: &Chunk, counters: &Counters) -> Vec<Item> {
-    reader
-        .read(chunk)
-        .inspect_err(|error| {
-            let path = sealed.path.display();
-            damaged(counters, &format!("{path}: {error} at byte {}", chunk.offset));
-        })
-        .unwrap_or_default()
+    let (path, offset) = (sealed.path.display(), chunk.offset);
+    let tell = |error: &str| damaged(counters, &format!("{path}: {error} at byte {offset}"));
+    match reader.read_damaged(chunk) {
+        Ok((items, damage)) => {
+            damage.iter().for_each(|text| tell(text));
+            items
+        }
+        Err(error) => {
+            tell(&error.to_string());
+            Vec::new()
+        }
+    }
 }
 
 /// Shows sealed commits after `from` oldest first, each with the items its classes have of it. The

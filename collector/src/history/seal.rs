@@ -30,7 +30,7 @@ use super::log::LogFile;
 use super::manifest;
 use super::open::{self, CHECKPOINTS, SEGMENTS};
 use super::read::{Sealed, View};
-use super::segment;
+use super::segment::{self, Level};
 use super::stored::{Item, Manifest, Segment};
 use crate::time;
 
@@ -248,7 +248,13 @@ fn write<'a>(
     item: Item,
 ) -> Result<(), Error> {
     if writer.is_none() {
-        *writer = Some(segment::Writer::create(&*inner.disk, dir, class)?);
+        *writer = Some(segment::Writer::create(
+            &*inner.disk,
+            dir,
+            class,
+            inner.options.understand.as_deref(),
+            Level::SEAL,
+        )?);
     }
     writer.as_mut().map_or(Ok(()), |writer| writer.push(item))
 }

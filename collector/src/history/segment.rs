@@ -1,16 +1,20 @@
 //! Sealed segments: what one class has of a run of commits, in one file that never changes.
 //!
 //! ```text
-//! file    "HENGWSEG" | version u32 | class u32 | chunks | catalog | its length u32 | its CRC32 u32 | "HENGWEND"
-//! chunk   "HWCK" | compressed length u32 | length u32 | CRC32 u32 | zstd of stored::Items
+//! file    "HENGWSEG" | version u32 | class u32 | stripes | catalog | its length u32 | its CRC32 u32 | "HENGWEND"
+//! stripe  parts: those of its blocks, then its structure               (stripe, part)
+//! block   heads, originals, typed fields, filter: a part each          (rows, fields)
+//! catalog zstd of stored::Catalog
 //! ```
 //!
-//! Little-endian; a chunk's CRC is over both lengths and the compressed bytes. Items are whole
-//! commits of the class in ascending order, with the chain's link before and after each, so that a
-//! segment can be verified by itself. The catalog (`stored::Catalog`) says where each chunk is and
-//! which commits and times it has; when it is damaged the chunks are found by walking them.
+//! Little-endian. A stripe is a run of whole commits, about [`STRIPE_BYTES`] of records; within it
+//! records lie by stream and column, which is what packs and searches well, and its structure says in
+//! which order they came, so that the chain is computed again from a stripe alone. The catalog says
+//! where every part lies and what can't be in it; when it is damaged, stripes are found by walking.
 //!
-//! Column layout is not done here: this is the plain form.
+//! Links are not kept, since they follow from the records: a stripe has the link before its first
+//! commit and after its last, and of each commit's the first four bytes, to name the first that
+//! differs.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,24 +26,45 @@ use bytes::Bytes;
 use hengwei_protocol::wire::{Block, Record};
 use prost::Message;
 
-use super::chain::{self, Class};
+use super::Error;
+use super::chain::{self, Class, Link, Linker};
 use super::disk::{self, Disk, failed};
-use super::stored::{Catalog, Chunk, Commit, Group, Item, Items, Segment, Step};
-use super::{Error, MAX_DRAFT_RAW};
+use super::stored::{Catalog, Chunk, Commit, Group, Item, Part, Segment, Step};
+use super::text::Effort;
+use super::understand::Understand;
+
+mod fields;
+pub(super) mod part;
+pub(super) mod rows;
+mod series;
+mod stripe;
 
 const FILE_MAGIC: &[u8; 8] = b"HENGWSEG";
 const END_MAGIC: &[u8; 8] = b"HENGWEND";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FILE_HEADER: usize = 16;
 const TRAILER: usize = 16;
-const CHUNK_MAGIC: &[u8; 4] = b"HWCK";
-const CHUNK_HEADER: usize = 16;
-/// Items are gathered up to this many bytes before they are compressed.
-const CHUNK_BYTES: usize = 1 << 20;
-/// What a chunk may claim to unpack to: one draft at most, and its envelope.
-const MAX_CHUNK: usize = MAX_DRAFT_RAW as usize * 2 + CHUNK_BYTES;
-/// zstd level for sealing.
-const LEVEL: i32 = 3;
+/// Items are gathered up to this many bytes of records before they become a stripe. Tests have
+/// stripes enough to lose one.
+const STRIPE_BYTES: usize = if cfg!(test) { 1 << 20 } else { 32 << 20 };
+/// A stripe has no more items than this: commits of a single record each are small.
+const STRIPE_ITEMS: usize = 262_144;
+/// The longest catalog, packed or not.
+const MAX_CATALOG: usize = 1 << 28;
+
+/// How much work packing may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Level {
+    zstd: i32,
+    effort: Effort,
+}
+
+impl Level {
+    /// While a log file is sealed.
+    pub(super) const SEAL: Level = Level { zstd: 3, effort: Effort::Seal };
+    /// When segments are merged.
+    pub(super) const MERGE: Level = Level { zstd: 9, effort: Effort::Merge };
+}
 
 /// The name of the segment of a class from one commit to another.
 pub(super) fn name(class: Class, first: u64, last: u64) -> String {
@@ -132,11 +157,14 @@ pub(super) fn entries(item: &Item) -> u64 {
 /// A segment being written.
 pub(super) struct Writer<'a> {
     disk: &'a dyn Disk,
+    understand: Option<&'a dyn Understand>,
+    level: Level,
+    class: Class,
     path: PathBuf,
     file: File,
     offset: u64,
     digest: digest::Context,
-    pending: Items,
+    pending: Vec<Item>,
     pending_bytes: usize,
     catalog: Catalog,
 }
@@ -147,21 +175,27 @@ impl<'a> Writer<'a> {
         disk: &'a dyn Disk,
         dir: &Path,
         class: Class,
+        understand: Option<&'a dyn Understand>,
+        level: Level,
     ) -> Result<Writer<'a>, Error> {
         let path = dir.join(format!("{}.tmp", class.as_str()));
         let file = File::create(&path).map_err(|error| failed(&path, &error))?;
         let mut writer = Writer {
             disk,
+            understand,
+            level,
+            class,
             path,
             file,
             offset: 0,
             digest: digest::Context::new(&digest::SHA256),
-            pending: Items::default(),
+            pending: Vec::new(),
             pending_bytes: 0,
             catalog: Catalog {
                 class: class.number(),
                 since: i64::MAX,
                 until: i64::MIN,
+                understood_by: understand.map_or(0, Understand::version),
                 ..Catalog::default()
             },
         };
@@ -172,65 +206,47 @@ impl<'a> Writer<'a> {
         Ok(writer)
     }
 
-    /// Adds the next commit's item.
+    /// Adds the next commit's item. Where its class advanced its step must be whole: an item that was
+    /// read from a segment goes through [`relink`] first.
     pub(super) fn push(&mut self, item: Item) -> Result<(), Error> {
+        debug_assert!(item.step.is_some() || item.check.is_none(), "an item without its link");
         let catalog = &mut self.catalog;
         if catalog.first_commit == 0 {
             catalog.first_commit = item.commit;
         }
         catalog.last_commit = item.commit;
         catalog.entries += entries(&item);
-        if let Some(Step { previous, link, .. }) = &item.step {
-            if catalog.link.is_empty() {
-                catalog.previous = previous.clone();
-            }
-            catalog.link = link.clone();
-            catalog.link_commit = item.commit;
-        }
         for agent in item.groups.iter().filter_map(|group| Some(&group.sender.as_ref()?.agent)) {
             if let Err(at) = catalog.agents.binary_search(agent) {
                 catalog.agents.insert(at, agent.clone());
             }
         }
-        self.pending_bytes += item.encoded_len();
-        self.pending.items.push(item);
-        if self.pending_bytes >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+        self.pending_bytes += size(&item);
+        self.pending.push(item);
+        let full = self.pending_bytes >= STRIPE_BYTES || self.pending.len() >= STRIPE_ITEMS;
+        if full { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
         let items = std::mem::take(&mut self.pending);
         self.pending_bytes = 0;
-        let (Some(first), Some(last)) = (items.items.first(), items.items.last()) else {
+        if items.is_empty() {
             return Ok(());
-        };
-        let mut chunk = Chunk {
-            offset: self.offset,
-            first_commit: first.commit,
-            last_commit: last.commit,
-            since: i64::MAX,
-            until: i64::MIN,
-            ..Chunk::default()
-        };
-        for (since, until) in items.items.iter().map(span) {
-            chunk.since = chunk.since.min(since);
-            chunk.until = chunk.until.max(until);
         }
-        self.catalog.since = self.catalog.since.min(chunk.since);
-        self.catalog.until = self.catalog.until.max(chunk.until);
-        let raw = items.encode_to_vec();
-        let packed =
-            zstd::bulk::compress(&raw, LEVEL).map_err(|error| failed(&self.path, &error))?;
-        let too_long = |_| failed(&self.path, &io::Error::other("a chunk beyond 4 GiB"));
-        chunk.len = u32::try_from(packed.len()).map_err(too_long)?;
-        let raw_len = u32::try_from(raw.len()).map_err(too_long)?;
-        let mut header = CHUNK_MAGIC.to_vec();
-        header.extend_from_slice(&chunk.len.to_le_bytes());
-        header.extend_from_slice(&raw_len.to_le_bytes());
-        header.extend_from_slice(&chunk_crc(&header[4..12], &packed).to_le_bytes());
-        self.append(&header)?;
-        self.append(&packed)?;
-        self.catalog.chunks.push(chunk);
-        Ok(())
+        let packed = stripe::pack(&items, self.class, self.understand, self.level, self.offset);
+        drop(items);
+        let (bytes, chunk) = packed.map_err(|error| failed(&self.path, &error))?;
+        let catalog = &mut self.catalog;
+        catalog.since = catalog.since.min(chunk.since);
+        catalog.until = catalog.until.max(chunk.until);
+        if !chunk.link.is_empty() {
+            if catalog.link.is_empty() {
+                catalog.previous = chunk.previous.clone();
+            }
+            (catalog.link, catalog.link_commit) = (chunk.link.clone(), chunk.link_commit);
+        }
+        catalog.chunks.push(chunk);
+        self.append(&bytes)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -248,7 +264,8 @@ impl<'a> Writer<'a> {
         let before = self.digest.clone().finish();
         self.catalog.digest = Bytes::copy_from_slice(before.as_ref());
         let catalog = std::mem::take(&mut self.catalog);
-        let mut end = catalog.encode_to_vec();
+        let mut end = zstd::bulk::compress(&catalog.encode_to_vec(), self.level.zstd)
+            .map_err(|error| failed(&self.path, &error))?;
         let len = u32::try_from(end.len())
             .map_err(|_| failed(&self.path, &io::Error::other("a catalog beyond 4 GiB")))?;
         let crc = crc32fast::hash(&end);
@@ -257,8 +274,7 @@ impl<'a> Writer<'a> {
         end.extend_from_slice(END_MAGIC);
         self.append(&end)?;
         self.disk.sync(&self.file).map_err(|error| failed(&self.path, &error))?;
-        let class = Class::from_number(catalog.class).expect("set when the writer was made");
-        let file = name(class, catalog.first_commit, catalog.last_commit);
+        let file = name(self.class, catalog.first_commit, catalog.last_commit);
         let path = self.path.with_file_name(&file);
         fs::rename(&self.path, &path).map_err(|error| failed(&path, &error))?;
         Ok(Segment {
@@ -267,6 +283,54 @@ impl<'a> Writer<'a> {
             ..described(file, &catalog)
         })
     }
+}
+
+/// About how many bytes an item is in memory and on the wire.
+fn size(item: &Item) -> usize {
+    let blocks = item.groups.iter().filter_map(|group| group.block.as_ref());
+    let entries = item.entries.iter().map(Message::encoded_len);
+    let puts = item.puts.iter().map(Message::encoded_len);
+    let hits = item.hits.iter().map(Bytes::len);
+    blocks.map(Message::encoded_len).chain(entries).chain(puts).chain(hits).sum()
+}
+
+/// Computes the links of items that were read from a segment, from the one before the first on, and
+/// gives each its step. An error names the first commit whose records do not give its link.
+pub(super) fn relink(class: Class, previous: &mut Link, items: &mut [Item]) -> Result<(), u64> {
+    for item in items {
+        let link = link_of(class, previous, item);
+        match (link, item.check) {
+            (Some(link), Some(check)) if link[..4] == check => {
+                item.step = Some(Step {
+                    class: class.number(),
+                    previous: Bytes::copy_from_slice(previous),
+                    link: Bytes::copy_from_slice(&link),
+                });
+                *previous = link;
+            }
+            (None, None) => {}
+            _ => return Err(item.commit),
+        }
+    }
+    Ok(())
+}
+
+/// The link an item's records give; None when it has none that are chained.
+pub(super) fn link_of(class: Class, previous: &Link, item: &Item) -> Option<Link> {
+    if item.groups.is_empty() && item.entries.is_empty() && item.puts.is_empty() {
+        return None;
+    }
+    let mut linker = Linker::new(class, previous, item.commit);
+    for group in &item.groups {
+        let (Some(sender), Some(block)) = (&group.sender, &group.block) else { continue };
+        let prefix = chain::prefix(sender);
+        for record in &block.records {
+            linker.record(&prefix, chain::origin_of(block, record), record);
+        }
+    }
+    item.entries.iter().for_each(|entry| linker.entry(entry));
+    item.puts.iter().for_each(|put| linker.change(put));
+    Some(linker.finish())
 }
 
 /// What the manifest says of a segment with this catalog, but its length and digest.
@@ -301,24 +365,17 @@ pub(super) fn describe(path: &Path) -> io::Result<Segment> {
     })
 }
 
-fn chunk_crc(lengths: &[u8], packed: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(lengths);
-    hasher.update(packed);
-    hasher.finalize()
-}
-
 /// A segment open for reading.
 #[derive(Debug)]
 pub(super) struct Reader {
-    file: File,
+    pub(super) file: File,
     /// Number of the class in its header; None when the header does not read.
     pub(super) class: Option<u32>,
     /// None when it is damaged.
     pub(super) catalog: Option<Catalog>,
-    /// Ascending. Without a catalog: found by walking, with unknown times.
+    /// Ascending. Without a catalog: found by walking.
     pub(super) chunks: Vec<Chunk>,
-    /// Bytes between chunks that are none.
+    /// Bytes that belong to no stripe, when there is no catalog.
     pub(super) stray: Vec<(u64, u64)>,
 }
 
@@ -332,62 +389,52 @@ impl Reader {
             known.then(|| u32::from_le_bytes([header[12], header[13], header[14], header[15]]));
         let catalog = catalog(&file);
         let mut reader = Reader { file, class, catalog, chunks: Vec::new(), stray: Vec::new() };
-        match &reader.catalog {
-            Some(catalog) => reader.chunks = catalog.chunks.clone(),
+        match &mut reader.catalog {
+            Some(catalog) => reader.chunks = std::mem::take(&mut catalog.chunks),
             None => reader.walk(path)?,
         }
         Ok(reader)
     }
 
-    /// Reads the items of a chunk.
+    /// Reads the items of a stripe, all of them well or none.
     pub(super) fn read(&self, chunk: &Chunk) -> io::Result<Vec<Item>> {
-        let mut bytes = vec![0u8; CHUNK_HEADER + chunk.len as usize];
-        self.file.read_exact_at(&mut bytes, chunk.offset)?;
-        let (_, raw_len) =
-            chunk_at(&bytes, 0).ok_or_else(|| io::Error::other("a damaged chunk"))?;
-        items(&bytes[CHUNK_HEADER..], raw_len)
+        let (items, damage) = stripe::read(&self.file, chunk)?;
+        match damage.into_iter().next() {
+            Some(text) => Err(io::Error::other(text)),
+            None => Ok(items),
+        }
     }
 
-    /// The items of a chunk whose CRC is no good, as far as they still unpack: to name the first
-    /// commit that differs.
-    pub(super) fn read_damaged(&self, chunk: &Chunk) -> io::Result<Vec<Item>> {
-        let mut bytes = vec![0u8; CHUNK_HEADER + chunk.len as usize];
-        self.file.read_exact_at(&mut bytes, chunk.offset)?;
-        let raw_len = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize;
-        items(&bytes[CHUNK_HEADER..], raw_len)
+    /// The items of a stripe as far as they read, and what is wrong with the rest.
+    pub(super) fn read_damaged(&self, chunk: &Chunk) -> io::Result<(Vec<Item>, Vec<String>)> {
+        stripe::read(&self.file, chunk)
     }
 
-    /// Finds chunks without the catalog.
+    /// Finds stripes without the catalog.
     fn walk(&mut self, path: &Path) -> io::Result<()> {
         let bytes = fs::read(path)?;
-        let mut offset = FILE_HEADER;
-        let mut stray = offset;
-        while offset + CHUNK_HEADER <= bytes.len() {
-            if let Some((len, _)) = chunk_at(&bytes, offset) {
-                if stray < offset {
-                    self.stray.push((stray as u64, offset as u64));
+        let mut at = FILE_HEADER.min(bytes.len());
+        let mut stray = at;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let Some((kind, len)) = part::check(rest) else {
+                match rest.get(1..).and_then(part::find) {
+                    Some(found) => at += 1 + found,
+                    None => break,
                 }
-                let mut chunk = Chunk {
-                    offset: offset as u64,
-                    len: u32::try_from(len).unwrap_or(u32::MAX),
-                    since: i64::MIN,
-                    until: i64::MAX,
-                    ..Chunk::default()
-                };
-                if let Ok(items) = self.read(&chunk)
-                    && let (Some(first), Some(last)) = (items.first(), items.last())
-                {
-                    (chunk.first_commit, chunk.last_commit) = (first.commit, last.commit);
+                continue;
+            };
+            let part = Part { kind: kind.number(), offset: at as u64, len: len as u64 };
+            at += len;
+            if kind != part::Kind::Structure {
+                continue;
+            }
+            let structure = part::read(&self.file, part.offset, part.len, kind)?;
+            if let Some(chunk) = stripe::chunk_of(&structure, part, at as u64) {
+                if (stray as u64) < chunk.offset {
+                    self.stray.push((stray as u64, chunk.offset));
                 }
                 self.chunks.push(chunk);
-                offset += CHUNK_HEADER + len;
-                stray = offset;
-            } else {
-                let rest = &bytes[offset + 1..];
-                let Some(found) = rest.windows(4).position(|four| four == CHUNK_MAGIC) else {
-                    break;
-                };
-                offset += 1 + found;
+                stray = at;
             }
         }
         if stray < bytes.len() {
@@ -405,36 +452,15 @@ fn catalog(file: &File) -> Option<Catalog> {
     if &trailer[8..] != END_MAGIC {
         return None;
     }
-    let size = u32::from_le_bytes(trailer[..4].try_into().ok()?);
-    let mut bytes = vec![0u8; usize::try_from(u64::from(size).min(at)).ok()?];
-    file.read_exact_at(&mut bytes, at.checked_sub(u64::from(size))?).ok()?;
+    let size = u64::from(u32::from_le_bytes(trailer[..4].try_into().ok()?));
+    let begin = at.checked_sub(size)?;
+    let mut bytes = vec![0u8; usize::try_from(size).ok().filter(|size| *size <= MAX_CATALOG)?];
+    file.read_exact_at(&mut bytes, begin).ok()?;
     if crc32fast::hash(&bytes).to_le_bytes() != trailer[4..8] {
         return None;
     }
-    Catalog::decode(&bytes[..]).ok()
-}
-
-/// Compressed and unpacked length of the chunk at `offset`, when it is a whole and good one.
-fn chunk_at(bytes: &[u8], offset: usize) -> Option<(usize, usize)> {
-    let header = bytes.get(offset..offset + CHUNK_HEADER)?;
-    let word = |at: usize| {
-        u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes of a header")) as usize
-    };
-    let (len, raw_len) = (word(4), word(8));
-    let start = offset + CHUNK_HEADER;
-    let packed = bytes.get(start..start.checked_add(len)?)?;
-    let good = &header[..4] == CHUNK_MAGIC
-        && raw_len <= MAX_CHUNK
-        && chunk_crc(&header[4..12], packed) as usize == word(12);
-    good.then_some((len, raw_len))
-}
-
-fn items(packed: &[u8], raw_len: usize) -> io::Result<Vec<Item>> {
-    if raw_len > MAX_CHUNK {
-        return Err(io::Error::other("a chunk that claims too much"));
-    }
-    let raw = hengwei_protocol::block::decompress(packed, raw_len).map_err(io::Error::other)?;
-    Ok(Items::decode(raw).map_err(io::Error::other)?.items)
+    let len = zstd::bulk::Decompressor::upper_bound(&bytes).filter(|len| *len <= MAX_CATALOG)?;
+    Catalog::decode(&zstd::bulk::decompress(&bytes, len).ok()?[..]).ok()
 }
 
 /// Removes what an earlier seal left under a temporary name.

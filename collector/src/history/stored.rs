@@ -108,40 +108,27 @@ pub(super) struct Step {
 }
 
 /// What one class has of one commit, in a segment.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Item {
-    #[prost(uint64, tag = "1")]
     pub commit: u64,
     /// When it was committed, Unix nanoseconds.
-    #[prost(int64, tag = "2")]
     pub time: i64,
-    /// Absent when the class did not advance (a commit of hits alone).
-    #[prost(message, optional, tag = "3")]
+    /// The whole step, when the item comes from the log or was linked again (`segment::relink`).
+    /// None when it was read from a segment, or when the class did not advance.
     pub step: Option<Step>,
-    #[prost(message, repeated, tag = "4")]
+    /// As read from a segment: the beginning of its link; None when the class did not advance.
+    pub check: Option<[u8; 4]>,
     pub groups: Vec<Group>,
-    #[prost(message, repeated, tag = "5")]
     pub entries: Vec<StoredEntry>,
-    #[prost(message, repeated, tag = "6")]
     pub puts: Vec<StoredPut>,
-    #[prost(bytes = "bytes", repeated, tag = "7")]
     pub hits: Vec<Bytes>,
 }
 
 /// Records of one sender, in the order they were received.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Group {
-    #[prost(message, optional, tag = "1")]
     pub sender: Option<Sender>,
-    #[prost(message, optional, tag = "2")]
     pub block: Option<Block>,
-}
-
-/// Some items, back to back with their lengths in front.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Items {
-    #[prost(message, repeated, tag = "1")]
-    pub items: Vec<Item>,
 }
 
 /// The end of a segment: what is in it and where.
@@ -176,24 +163,93 @@ pub(super) struct Catalog {
     /// The commit of `link`.
     #[prost(uint64, tag = "12")]
     pub link_commit: u64,
+    /// Whose decoders read the records as they were sealed (`Understand::version`).
+    #[prost(uint64, tag = "13")]
+    pub understood_by: u64,
 }
 
-/// Where a run of items lies in a segment.
+/// A stripe: whole commits of the class, and where their blocks lie in the segment.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Chunk {
+    /// Where it begins in the file; all other places are counted from here.
     #[prost(uint64, tag = "1")]
     pub offset: u64,
-    /// Compressed bytes, the chunk's header not counted.
-    #[prost(uint32, tag = "2")]
-    pub len: u32,
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
     #[prost(uint64, tag = "3")]
     pub first_commit: u64,
     #[prost(uint64, tag = "4")]
     pub last_commit: u64,
+    /// Earliest and latest `ingested` (or time of commit or entry), Unix nanoseconds.
     #[prost(int64, tag = "5")]
     pub since: i64,
     #[prost(int64, tag = "6")]
     pub until: i64,
+    /// The link before its first, and its last, with the commit of the last; empty when the class
+    /// does not advance in it.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub previous: Bytes,
+    #[prost(bytes = "bytes", tag = "8")]
+    pub link: Bytes,
+    #[prost(uint64, tag = "9")]
+    pub link_commit: u64,
+    #[prost(message, repeated, tag = "10")]
+    pub blocks: Vec<Rows>,
+    /// Where its structure lies.
+    #[prost(message, optional, tag = "11")]
+    pub structure: Option<Part>,
+}
+
+/// A block of rows: what a search needs to know to pass it over, and where its parts lie.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Rows {
+    #[prost(uint32, tag = "1")]
+    pub rows: u32,
+    /// Earliest and latest `@timestamp`, Unix nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub since: i64,
+    #[prost(int64, tag = "3")]
+    pub until: i64,
+    #[prost(message, repeated, tag = "4")]
+    pub streams: Vec<Stream>,
+    #[prost(string, repeated, tag = "5")]
+    pub datasets: Vec<String>,
+    #[prost(message, repeated, tag = "6")]
+    pub parts: Vec<Part>,
+    /// Bytes of its records before they were packed.
+    #[prost(uint64, tag = "7")]
+    pub raw: u64,
+}
+
+/// What a selector of a search can ask for, without the queue's epoch.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Message)]
+pub(super) struct Stream {
+    #[prost(string, tag = "1")]
+    pub agent: String,
+    #[prost(string, tag = "2")]
+    pub host: String,
+    #[prost(string, tag = "3")]
+    pub site: String,
+    #[prost(string, tag = "4")]
+    pub system: String,
+    #[prost(uint32, tag = "5")]
+    pub kind: u32,
+    #[prost(string, tag = "6")]
+    pub source: String,
+    #[prost(string, tag = "7")]
+    pub path: String,
+}
+
+/// Where a part lies in its stripe, its header included.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub(super) struct Part {
+    /// `segment::part::Kind`.
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    #[prost(uint64, tag = "3")]
+    pub len: u64,
 }
 
 /// The one list of what history consists of, replaced as a whole.

@@ -21,7 +21,7 @@ use hengwei_protocol::wire::{Block, Heads};
 use prost::Message;
 
 use super::Error;
-use super::chain::{self, Class, Link, Linker, Tips, Unpacked, origin_of};
+use super::chain::{self, Class, Link, Tips, Unpacked};
 use super::disk::failed;
 use super::log::{self, Raw};
 use super::manifest::{self, Signed};
@@ -350,10 +350,9 @@ impl<'a> Walk<'a> {
     /// Walks the items of a segment and returns the first difference.
     fn items(&mut self, class: Class, reader: &Reader, place: &Finding) -> Option<Finding> {
         for chunk in &reader.chunks {
-            let (items, damaged) = match reader.read(chunk) {
-                Ok(items) => (items, false),
-                Err(_) => (reader.read_damaged(chunk).unwrap_or_default(), true),
-            };
+            let (items, damage) = reader
+                .read_damaged(chunk)
+                .unwrap_or_else(|error| (Vec::new(), vec![error.to_string()]));
             for item in items {
                 if let Some(detail) = self.item(class, &item) {
                     // What changed may be the number itself: it is one of this chunk all the same.
@@ -362,9 +361,13 @@ impl<'a> Walk<'a> {
                     return Some(changed(place, chunk, commit, Some(item.time), detail));
                 }
             }
-            if damaged {
-                let detail = "the chunk's checksum does not fit".to_owned();
+            if let Some(detail) = damage.into_iter().next() {
                 return Some(changed(place, chunk, chunk.first_commit, Some(chunk.since), detail));
+            }
+            let tip = self.tips.link(class);
+            if !chunk.link.is_empty() && tip != &chunk.link[..] {
+                let detail = "its records do not give its link".to_owned();
+                return Some(changed(place, chunk, chunk.link_commit, self.time, detail));
             }
         }
         let (from, _) = reader.stray.first().filter(|_| reader.catalog.is_none())?;
@@ -386,20 +389,17 @@ impl<'a> Walk<'a> {
         self.report.decisions += decisions;
         self.report.records += segment::entries(item) - decisions;
         self.time = Some(item.time);
-        let link = relink(class, self.tips.link(class), item);
-        let Some(step) = &item.step else {
-            return link.map(|_| "records without a link".to_owned());
-        };
-        self.report.links += 1;
-        if step.previous != self.tips.link(class)[..] {
-            return Some("its link does not follow from the one before".to_owned());
-        }
-        match link {
-            Some(link) if link == step.link[..] => {
+        let link = segment::link_of(class, self.tips.link(class), item);
+        match (link, item.check) {
+            (None, None) => None,
+            (Some(link), Some(check)) if link[..4] == check => {
+                self.report.links += 1;
                 self.advance(class, item.commit, link);
                 None
             }
-            _ => Some("its records do not give its link".to_owned()),
+            (Some(_), Some(_)) => Some("its records do not give its link".to_owned()),
+            (Some(_), None) => Some("records without a link".to_owned()),
+            (None, Some(_)) => Some("a link without records".to_owned()),
         }
     }
 
@@ -627,24 +627,4 @@ fn changed(
 
 fn digest_of(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-/// The link an item's records give; None when it has none that are chained.
-fn relink(class: Class, previous: &Link, item: &Item) -> Option<Link> {
-    let nothing = item.groups.is_empty() && item.entries.is_empty() && item.puts.is_empty();
-    if nothing {
-        return None;
-    }
-    let mut linker = Linker::new(class, previous, item.commit);
-    for group in &item.groups {
-        let (Some(sender), Some(block)) = (&group.sender, &group.block) else { continue };
-        let prefix = chain::prefix(sender);
-        block
-            .records
-            .iter()
-            .for_each(|record| linker.record(&prefix, origin_of(block, record), record));
-    }
-    item.entries.iter().for_each(|entry| linker.entry(entry));
-    item.puts.iter().for_each(|put| linker.change(put));
-    Some(linker.finish())
 }
