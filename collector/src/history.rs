@@ -54,6 +54,7 @@ mod tests;
 mod text;
 mod tokens;
 mod understand;
+mod units;
 mod verify;
 
 pub use chain::{Class, canonical_heads, verify_heads};
@@ -62,7 +63,9 @@ pub use disk::{Disk, Real, Space};
 pub use open::{Options, rebuild};
 pub use read::History;
 pub use status::{ClassStatus, Status, TreeStatus};
+pub use tokens::holds_word;
 pub use understand::{Delivery, Meaning, Understand};
+pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
 pub use verify::{Finding, Problem, Report, VerifyOptions, verify};
 
 /// What the blocks of one draft may unpack to together. Who gathers batches into a draft stops well

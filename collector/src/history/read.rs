@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use hengwei_protocol::Kind;
@@ -21,6 +21,7 @@ use super::log::{Frame, LogFile};
 use super::segment::{self, Reader};
 use super::status::{Counters, Status};
 use super::stored::{self, Chunk, Group, Item};
+use super::units::Index;
 use super::{Entry, Error, Found, QueueLedger, Range, ledger, open, seal};
 
 /// Reads history; cheap to clone, shared by everything that answers questions.
@@ -43,11 +44,18 @@ pub(super) struct View {
 pub(super) struct Sealed {
     pub(super) path: PathBuf,
     pub(super) stored: stored::Segment,
+    /// What searches need of it, once one has asked.
+    index: OnceLock<Option<Index>>,
 }
 
 impl Sealed {
     pub(super) fn new(path: PathBuf, stored: stored::Segment) -> Sealed {
-        Sealed { path: path.join(&stored.file), stored }
+        Sealed { path: path.join(&stored.file), stored, index: OnceLock::new() }
+    }
+
+    /// None when it can't be opened.
+    pub(super) fn index(&self, counters: &Counters) -> Option<&Index> {
+        self.index.get_or_init(|| self.open(counters).map(Index::of)).as_ref()
     }
 
     fn open(&self, counters: &Counters) -> Option<Reader> {
@@ -62,7 +70,7 @@ impl Sealed {
     }
 }
 
-fn damaged(counters: &Counters, text: &str) {
+pub(super) fn damaged(counters: &Counters, text: &str) {
     counters.damaged.fetch_add(1, Ordering::Relaxed);
     error!("{text}; passed over");
 }
@@ -94,6 +102,14 @@ impl Correlations {
 impl History {
     pub(super) fn new(inner: Arc<Inner>) -> History {
         History { inner }
+    }
+
+    pub(super) fn view(&self) -> Arc<View> {
+        self.inner.view()
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.inner.counters
     }
 
     /// A small record.

@@ -39,6 +39,8 @@ pub(super) mod rows;
 mod series;
 mod stripe;
 
+use rows::Names;
+
 const FILE_MAGIC: &[u8; 8] = b"HENGWSEG";
 const END_MAGIC: &[u8; 8] = b"HENGWEND";
 const VERSION: u32 = 2;
@@ -166,6 +168,7 @@ pub(super) struct Writer<'a> {
     digest: digest::Context,
     pending: Vec<Item>,
     pending_bytes: usize,
+    names: Names,
     catalog: Catalog,
 }
 
@@ -191,6 +194,7 @@ impl<'a> Writer<'a> {
             digest: digest::Context::new(&digest::SHA256),
             pending: Vec::new(),
             pending_bytes: 0,
+            names: Names::default(),
             catalog: Catalog {
                 class: class.number(),
                 since: i64::MAX,
@@ -233,7 +237,8 @@ impl<'a> Writer<'a> {
         if items.is_empty() {
             return Ok(());
         }
-        let packed = stripe::pack(&items, self.class, self.understand, self.level, self.offset);
+        let (class, names) = (self.class, &mut self.names);
+        let packed = stripe::pack(&items, class, self.understand, self.level, names, self.offset);
         drop(items);
         let (bytes, chunk) = packed.map_err(|error| failed(&self.path, &error))?;
         let catalog = &mut self.catalog;
@@ -263,6 +268,7 @@ impl<'a> Writer<'a> {
         self.flush()?;
         let before = self.digest.clone().finish();
         self.catalog.digest = Bytes::copy_from_slice(before.as_ref());
+        (self.catalog.streams, self.catalog.datasets) = std::mem::take(&mut self.names).lists();
         let catalog = std::mem::take(&mut self.catalog);
         let mut end = zstd::bulk::compress(&catalog.encode_to_vec(), self.level.zstd)
             .map_err(|error| failed(&self.path, &error))?;

@@ -166,6 +166,11 @@ pub(super) struct Catalog {
     /// Whose decoders read the records as they were sealed (`Understand::version`).
     #[prost(uint64, tag = "13")]
     pub understood_by: u64,
+    /// What blocks name by their places here.
+    #[prost(message, repeated, tag = "14")]
+    pub streams: Vec<Stream>,
+    #[prost(string, repeated, tag = "15")]
+    pub datasets: Vec<String>,
 }
 
 /// A stripe: whole commits of the class, and where their blocks lie in the segment.
@@ -210,10 +215,11 @@ pub(super) struct Rows {
     pub since: i64,
     #[prost(int64, tag = "3")]
     pub until: i64,
-    #[prost(message, repeated, tag = "4")]
-    pub streams: Vec<Stream>,
-    #[prost(string, repeated, tag = "5")]
-    pub datasets: Vec<String>,
+    /// Places in the catalog's lists; empty when the catalog was lost, and nobody knows.
+    #[prost(uint32, repeated, tag = "4")]
+    pub streams: Vec<u32>,
+    #[prost(uint32, repeated, tag = "5")]
+    pub datasets: Vec<u32>,
     #[prost(message, repeated, tag = "6")]
     pub parts: Vec<Part>,
     /// Bytes of its records before they were packed.

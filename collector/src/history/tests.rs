@@ -5,6 +5,7 @@ mod sealing;
 mod space;
 mod speed;
 mod tampering;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fs;

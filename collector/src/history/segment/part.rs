@@ -14,6 +14,8 @@ use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
 
+use crate::history::stored::Part;
+
 const MAGIC: &[u8; 4] = b"HWPT";
 pub(super) const HEADER: usize = 20;
 /// The longest part, packed or not: far above what sealing makes, far below what a length can claim.
@@ -119,7 +121,12 @@ pub(super) fn find(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reads a part that lies at `offset` of a file and is `len` bytes there.
-pub(super) fn read(file: &File, offset: u64, len: u64, kind: Kind) -> io::Result<Bytes> {
+pub(in crate::history) fn read(
+    file: &File,
+    offset: u64,
+    len: u64,
+    kind: Kind,
+) -> io::Result<Bytes> {
     let len = usize::try_from(len).ok().filter(|len| (HEADER..=MAX_PART).contains(len));
     let mut bytes = vec![0u8; len.ok_or_else(|| io::Error::other("a part of no length"))?];
     file.read_exact_at(&mut bytes, offset)?;
@@ -132,6 +139,13 @@ pub(super) fn read(file: &File, offset: u64, len: u64, kind: Kind) -> io::Result
         return Ok(bytes);
     }
     hengwei_protocol::block::decompress(&bytes, len).map_err(io::Error::other)
+}
+
+/// Where the bytes of a part that packs itself lie in the file, and how many they are.
+pub(in crate::history) fn plain(base: u64, part: &Part) -> io::Result<(u64, u64)> {
+    let place = base.checked_add(part.offset).zip(part.len.checked_sub(HEADER as u64));
+    let place = place.and_then(|(at, len)| Some((at.checked_add(HEADER as u64)?, len)));
+    place.ok_or_else(|| io::Error::other("a part of no length"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! is kept whole. The filter has every token of what a search may ask for: the event's line, the
 //! values that came typed, the values a decoder found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 
@@ -99,16 +99,22 @@ fn body(row: &Row<'_>) -> i64 {
 }
 
 /// Appends the parts of a block to `to`, which begins where the stripe does.
-pub(super) fn pack(lanes: &[Lane<'_>], level: Level, to: &mut Vec<u8>) -> io::Result<Rows> {
+pub(super) fn pack(
+    lanes: &[Lane<'_>],
+    level: Level,
+    names: &mut Names,
+    to: &mut Vec<u8>,
+) -> io::Result<Rows> {
     let rows = || lanes.iter().flat_map(|lane| &lane.rows);
     let mut block = Rows {
         rows: u32::try_from(rows().count()).map_err(io::Error::other)?,
         since: rows().map(|row| row.time).min().unwrap_or(i64::MAX),
         until: rows().map(|row| row.time).max().unwrap_or(i64::MIN),
-        streams: lanes.iter().map(stream).collect(),
+        streams: lanes.iter().map(|lane| names.stream(stream(lane))).collect(),
         datasets: lanes
             .iter()
-            .flat_map(|lane| lane.datasets.iter().map(|name| (*name).to_owned()))
+            .flat_map(|lane| &lane.datasets)
+            .map(|dataset| names.dataset(dataset))
             .collect(),
         parts: Vec::new(),
         raw: rows().map(|row| row.record.encoded_len() as u64).sum(),
@@ -168,6 +174,35 @@ pub(super) fn pack(lanes: &[Lane<'_>], level: Level, to: &mut Vec<u8>) -> io::Re
     let tokens: Vec<u64> = tokens.into_iter().collect();
     add(Kind::Filter, &filter::build(&tokens), true)?;
     Ok(block)
+}
+
+/// What the blocks of a segment name: each stream and dataset once.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    streams: HashMap<Stream, u32>,
+    datasets: HashMap<&'static str, u32>,
+}
+
+impl Names {
+    fn stream(&mut self, stream: Stream) -> u32 {
+        let next = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
+        *self.streams.entry(stream).or_insert(next)
+    }
+
+    fn dataset(&mut self, dataset: &'static str) -> u32 {
+        let next = u32::try_from(self.datasets.len()).unwrap_or(u32::MAX);
+        *self.datasets.entry(dataset).or_insert(next)
+    }
+
+    /// Both lists, for the catalog.
+    pub(super) fn lists(self) -> (Vec<Stream>, Vec<String>) {
+        let mut streams: Vec<_> = self.streams.into_iter().collect();
+        streams.sort_by_key(|(_, place)| *place);
+        let mut datasets: Vec<_> = self.datasets.into_iter().collect();
+        datasets.sort_by_key(|(_, place)| *place);
+        let streams = streams.into_iter().map(|(stream, _)| stream).collect();
+        (streams, datasets.into_iter().map(|(dataset, _)| dataset.to_owned()).collect())
+    }
 }
 
 fn stream(lane: &Lane<'_>) -> Stream {
@@ -308,8 +343,9 @@ impl<'a> Opened<'a> {
         if !needles.is_empty()
             && let Some(column) = self.texts(Kind::Originals)?
         {
+            let rows = column.candidates(needles).map_err(io::Error::other)?;
             hits.fill(false);
-            for row in column.candidates(needles).map_err(io::Error::other)? {
+            for row in rows.iter() {
                 if let Some(hit) = hits.get_mut(row as usize) {
                     *hit = true;
                 }

@@ -21,7 +21,7 @@ use hengwei_protocol::wire::{Block, Origin};
 use prost::Message;
 
 use super::part::{self, Kind};
-use super::rows::{self, Lane, MAX_RAW, MAX_ROWS, Opened, Row, Stored};
+use super::rows::{self, Lane, MAX_RAW, MAX_ROWS, Names, Opened, Row, Stored};
 use super::series::Series;
 use super::{Level, span};
 use crate::history::chain::{self, Class};
@@ -95,6 +95,7 @@ pub(super) fn pack(
     class: Class,
     understand: Option<&dyn Understand>,
     level: Level,
+    names: &mut Names,
     offset: u64,
 ) -> io::Result<(Vec<u8>, Chunk)> {
     let mut lanes = Lanes { understand, ..Lanes::default() };
@@ -112,7 +113,7 @@ pub(super) fn pack(
             structure.lane_blocks.push(number(at)?);
             structure.lane_rows.push(number(lane.rows.len())?);
         }
-        chunk.blocks.push(rows::pack(lanes, level, &mut bytes)?);
+        chunk.blocks.push(rows::pack(lanes, level, names, &mut bytes)?);
     }
     order(&lanes.order, slots, &mut structure)?;
     structure.chunk = Some(chunk.clone());
@@ -402,6 +403,10 @@ fn order(order: &[(usize, usize)], mut slots: Slots, to: &mut Structure) -> io::
 /// when there is no catalog.
 pub(super) fn chunk_of(structure: &[u8], part: Part, end: u64) -> Option<Chunk> {
     let mut chunk = Structure::decode(structure).ok()?.chunk?;
+    // Their lists were the catalog's.
+    for block in &mut chunk.blocks {
+        (block.streams, block.datasets) = (Vec::new(), Vec::new());
+    }
     chunk.offset = end.checked_sub(part.len)?.checked_sub(chunk_len(&chunk)?)?;
     chunk.structure = Some(Part { offset: end - part.len - chunk.offset, ..part });
     chunk.len = end - chunk.offset;
