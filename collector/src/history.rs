@@ -68,6 +68,13 @@ pub use understand::{Delivery, Meaning, Understand};
 pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
 pub use verify::{Finding, Problem, Report, VerifyOptions, verify};
 
+/// Whether a text holds a whole word, as searches mean it: ASCII case ignored, and where the word
+/// begins or ends with a letter, a digit or `_` it does not go on there. A word with a dot in it does
+/// not go on over another dot either, so `1.2` is not in `1.2.3`, while `2` is.
+pub fn holds_word(text: &[u8], word: &[u8]) -> bool {
+    tokens::holds_word(text, word)
+}
+
 /// What the blocks of one draft may unpack to together. Who gathers batches into a draft stops well
 /// before; it bounds what one frame, and one chunk of a segment, can be.
 pub const MAX_DRAFT_RAW: u64 = 512 << 20;

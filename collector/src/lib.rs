@@ -30,6 +30,7 @@ pub mod history;
 pub mod hosts;
 pub mod inputs;
 pub mod judge;
+pub mod logql;
 pub mod metrics;
 pub mod notify;
 pub mod own;
