@@ -63,7 +63,6 @@ pub use disk::{Disk, Real, Space};
 pub use open::{Options, rebuild};
 pub use read::History;
 pub use status::{ClassStatus, Status, TreeStatus};
-pub use tokens::holds_word;
 pub use understand::{Delivery, Meaning, Understand};
 pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
 pub use verify::{Finding, Problem, Report, VerifyOptions, verify};

@@ -38,7 +38,7 @@ pub(super) fn of_word(word: &[u8]) -> Vec<Vec<u8>> {
 /// What a bare word in a search means: it occurs in the text, ASCII case ignored, and where it begins
 /// or ends with a word byte it does not go on there. A word with a dot in it does not go on over
 /// another dot either, so `1.2` is not in `1.2.3`, while `2` is.
-pub fn holds_word(text: &[u8], word: &[u8]) -> bool {
+pub(super) fn holds_word(text: &[u8], word: &[u8]) -> bool {
     let Some(first) = word.first() else { return true };
     let edges = Edges::of(word);
     let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());

@@ -26,7 +26,6 @@ use super::log::{Frame, LogFile};
 use super::read::{History, Sealed, View, damaged};
 use super::segment::part;
 use super::segment::rows::Opened;
-use super::status::Counters;
 use super::stored::{Batch, Catalog, Part, Rows, Sender, Stream};
 use super::text::Needle;
 use super::{Found, segment, tokens};
