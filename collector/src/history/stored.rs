@@ -287,6 +287,40 @@ pub(super) struct Manifest {
     /// When the last seal was, Unix nanoseconds.
     #[prost(int64, tag = "9")]
     pub sealed_at: i64,
+    /// What retention removed: of each class the newest decision, which speaks for all before it.
+    #[prost(message, repeated, tag = "10")]
+    pub removed: Vec<Removed>,
+}
+
+/// The beginning of a class that is no longer there, by a decision.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Removed {
+    /// `chain::Class`.
+    #[prost(uint32, tag = "1")]
+    pub class: u32,
+    /// The last commit that is gone; what the class has left begins after it.
+    #[prost(uint64, tag = "2")]
+    pub to_commit: u64,
+    /// The class's link at that commit: what is left goes on from it.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub link: Bytes,
+    /// The commit of class `record` that holds the decision, an entry `retention.removed`.
+    #[prost(uint64, tag = "4")]
+    pub entry_commit: u64,
+    /// Segments this decision removed.
+    #[prost(uint64, tag = "5")]
+    pub segments: u64,
+    /// Their records; in class `record`, entries and puts.
+    #[prost(uint64, tag = "6")]
+    pub records: u64,
+    /// Bytes of their files.
+    #[prost(uint64, tag = "7")]
+    pub bytes: u64,
+    /// Earliest and latest time in them, Unix nanoseconds.
+    #[prost(int64, tag = "8")]
+    pub since: i64,
+    #[prost(int64, tag = "9")]
+    pub until: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
