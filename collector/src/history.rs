@@ -10,6 +10,7 @@
 //! <dir>/log/            commits as frames, one fdatasync each            (log)
 //! <dir>/segments/       sealed runs of commits, one file per class      (segment)
 //! <dir>/checkpoints/    small records as of a commit, the newest two    (checkpoint)
+//! <dir>/merging/        a merge under way, swept at open               (merge)
 //! <dir>/manifest        which segments and checkpoints count            (manifest)
 //! <dir>/index/          small records in sled, can be deleted           (index)
 //! <dir>/damaged/        bytes that did not read, kept for whoever asks
@@ -39,12 +40,16 @@ mod checkpoint;
 mod commit;
 mod disk;
 mod filter;
+mod growth;
 mod index;
 mod ledger;
 mod log;
 mod manifest;
+mod merge;
 mod open;
 mod read;
+mod replace;
+mod retention;
 mod seal;
 mod segment;
 mod status;
@@ -62,7 +67,8 @@ pub use commit::Writer;
 pub use disk::{Disk, Real, Space};
 pub use open::{Options, rebuild};
 pub use read::History;
-pub use status::{ClassStatus, Status, TreeStatus};
+pub use retention::{Begin, Keep, MINIMUM_DAYS, Policy, Removal, Rule};
+pub use status::{ClassStatus, SiteStatus, Status, TreeStatus};
 pub use understand::{Delivery, Meaning, Understand};
 pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
 pub use verify::{Finding, Problem, Report, VerifyOptions, verify};

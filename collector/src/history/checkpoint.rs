@@ -24,6 +24,7 @@ use super::disk::{self, Disk, failed};
 use super::ledger::{self, Rows};
 use super::stored::{self, CheckpointHead, Row, Sender, StoredPut};
 use super::{Error, tree};
+use crate::time;
 use hengwei_protocol::wire::Block;
 
 const MAGIC: &[u8; 8] = b"HENGWCKP";
@@ -149,6 +150,7 @@ impl Next {
     ) -> Result<stored::Checkpoint, Error> {
         let name = name(commit);
         let path = dir.join(&name);
+        let correlations_commit = self.head.correlations_commit;
         let bytes = self.bytes(commit).map_err(|error| failed(&path, &error))?;
         let file = File::create(&path).map_err(|error| failed(&path, &error))?;
         let written = disk.write_at(&file, &bytes, 0).and_then(|()| disk.sync(&file));
@@ -162,6 +164,8 @@ impl Next {
             file: name,
             commit,
             digest: Bytes::copy_from_slice(digest.as_ref()),
+            correlations_commit,
+            written: time::now(),
         })
     }
 

@@ -15,10 +15,11 @@ use super::chain::{self, Class, Key, Tips, Unpacked};
 use super::disk::{Disk, Space};
 use super::index::{Direct, Index};
 use super::log::{self, Frame, LogFile, Refused, Tail};
+use super::merge::Merger;
 use super::open::{self, INDEX, LOG, Options};
 use super::read::{Correlations, History, View};
 use super::status::Counters;
-use super::stored::{Batch, Commit, Manifest, StoredEntry, StoredPut};
+use super::stored::{Batch, Commit, Manifest, Removed, StoredEntry, StoredPut};
 use super::{Committed, Draft, Error, MAX_DRAFT_RAW, checkpoint, ledger, seal, tree};
 use crate::time;
 
@@ -42,6 +43,10 @@ pub(super) struct Inner {
     pub(super) signed: Mutex<Option<Heads>>,
     /// Held for the whole of a seal: there is one at a time.
     pub(super) manifest: Mutex<Manifest>,
+    /// What the manifest says was removed, for whoever can't wait for a seal.
+    pub(super) removed: Mutex<Vec<Removed>>,
+    /// Held for the whole of a merge.
+    pub(super) merger: Mutex<Merger>,
     pub(super) counters: Counters,
     pub(super) signal: Mutex<Signal>,
     pub(super) wake: Condvar,
@@ -84,7 +89,8 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Debug)]
 pub struct Writer {
     inner: Arc<Inner>,
-    sealer: Option<JoinHandle<()>>,
+    /// The sealer and the merger.
+    threads: Vec<JoinHandle<()>>,
     /// Held for its drop.
     _lock: File,
 }
@@ -95,8 +101,8 @@ impl Writer {
         open::start(dir, options, false)
     }
 
-    pub(super) fn new(inner: Arc<Inner>, sealer: JoinHandle<()>, lock: File) -> Writer {
-        Writer { inner, sealer: Some(sealer), _lock: lock }
+    pub(super) fn new(inner: Arc<Inner>, threads: Vec<JoinHandle<()>>, lock: File) -> Writer {
+        Writer { inner, threads, _lock: lock }
     }
 
     /// Writes and syncs one commit, then brings the index up to it. Blocking.
@@ -143,7 +149,7 @@ impl Writer {
         // From here on it has happened.
         log.number = number;
         log.tips.advance(number, &commit.steps);
-        log.tail.file.note(Frame::new(number, offset, len, &commit));
+        log.tail.file.note(Frame::new(number, offset, len, &commit), &commit);
         let senders = commit.batches.iter().filter_map(|batch| batch.sender.as_ref());
         let parts = senders.zip(received.iter().map(|received| &*received.records));
         checkpoint::apply(&mut Direct(&inner.index), commit.time, parts, &commit.puts);
@@ -174,10 +180,10 @@ impl Writer {
         locked(&self.inner.correlations).commit < file
     }
 
-    /// Stops the sealer, signs the heads and closes the index in order. Without this the next open
+    /// Stops sealing and merging, signs the heads and closes the index in order. Without this the next open
     /// builds the index again.
     pub fn close(mut self) -> Result<(), Error> {
-        self.stop_sealer();
+        self.stop_threads();
         let inner = &*self.inner;
         let mut log = locked(&inner.log);
         if let Some(text) = &log.poisoned {
@@ -195,20 +201,20 @@ impl Writer {
             .map_err(|text| Error::Unusable(format!("the index was not closed in order: {text}")))
     }
 
-    fn stop_sealer(&mut self) {
+    fn stop_threads(&mut self) {
         locked(&self.inner.signal).stop = true;
         self.inner.wake.notify_all();
-        if let Some(sealer) = self.sealer.take()
-            && sealer.join().is_err()
-        {
-            error!("the sealer panicked");
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                error!("a thread of history panicked");
+            }
         }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.stop_sealer();
+        self.stop_threads();
     }
 }
 
@@ -320,7 +326,7 @@ impl Inner {
     }
 
     /// Gives at least `bytes` of the reserve back to the file system. False when it has no more.
-    fn free_reserve(&self, bytes: u64) -> bool {
+    pub(super) fn free_reserve(&self, bytes: u64) -> bool {
         let path = self.dir.join(RESERVE);
         let Ok(file) = File::options().write(true).open(&path) else { return false };
         let len = file.metadata().map_or(0, |metadata| metadata.len());
@@ -416,6 +422,12 @@ impl Inner {
             .flat_map(|file| file.frames())
             .map(|frame| u64::from(frame.entries[class.index()]))
             .sum()
+    }
+
+    /// Latest time that retention removed of a class.
+    pub(super) fn removed_until(&self, class: Class) -> Option<i64> {
+        let removed = locked(&self.removed);
+        removed.iter().find(|one| one.class == class.number()).map(|one| one.until)
     }
 
     /// When the last seal was. Not from the manifest itself, which is held for the whole of a seal.

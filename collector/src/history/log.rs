@@ -19,6 +19,7 @@
 //!
 //! This file knows nothing of the chain, the index or segments.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -236,6 +237,8 @@ pub(super) struct LogFile {
     file: File,
     salt: [u8; 16],
     frames: RwLock<Vec<Frame>>,
+    /// By class: the earliest `ingested` of each site.
+    sites: RwLock<[BTreeMap<String, i64>; 5]>,
 }
 
 impl LogFile {
@@ -264,7 +267,7 @@ impl LogFile {
             return Err(failed(&path, &error));
         }
         disk::sync_dir(dir)?;
-        Ok(LogFile { path, base, file, salt, frames: RwLock::default() })
+        Ok(LogFile { path, base, file, salt, frames: RwLock::default(), sites: RwLock::default() })
     }
 
     /// Opens a file and reads what it holds.
@@ -282,13 +285,31 @@ impl LogFile {
             file,
             salt: scan.salt,
             frames: RwLock::default(),
+            sites: RwLock::default(),
         };
         Ok(Opened::File(file, scan, bytes))
     }
 
     /// Takes note of a commit that is in the file.
-    pub(super) fn note(&self, frame: Frame) {
+    pub(super) fn note(&self, frame: Frame, commit: &Commit) {
         self.frames.write().unwrap_or_else(PoisonError::into_inner).push(frame);
+        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        for batch in &commit.batches {
+            let Some(sender) = &batch.sender else { continue };
+            let raised = (!batch.raised.is_empty()).then_some(Class::Security);
+            for class in raised.into_iter().chain([Class::from(chain::kind_of(sender))]) {
+                let sites = &mut sites[class.index()];
+                match sites.get_mut(&sender.site) {
+                    Some(oldest) => *oldest = sender.ingested.min(*oldest),
+                    None => drop(sites.insert(sender.site.clone(), sender.ingested)),
+                }
+            }
+        }
+    }
+
+    /// Sites with records of a class in the file, and the earliest `ingested` of each.
+    pub(super) fn sites(&self, class: Class) -> BTreeMap<String, i64> {
+        self.sites.read().unwrap_or_else(PoisonError::into_inner)[class.index()].clone()
     }
 
     /// The commits in the file, oldest first.

@@ -23,10 +23,11 @@ use super::disk::{self, Disk, Real, failed};
 use super::index::{Direct, Index};
 use super::log::{self, Frame, LogFile, Opened, Scan, Tail};
 use super::read::{Correlations, History, Sealed, View};
+use super::retention::{self, Policy};
 use super::status::{Counters, Status};
-use super::stored::{Commit, Manifest, Sender, StoredPut};
+use super::stored::{Commit, Manifest, Segment, Sender, StoredPut};
 use super::understand::Understand;
-use super::{Error, checkpoint, ledger, manifest, seal, segment};
+use super::{Error, checkpoint, ledger, manifest, merge, replace, seal, segment};
 
 /// How history is kept.
 #[derive(Debug, Clone)]
@@ -40,6 +41,13 @@ pub struct Options {
     pub seal_after: Duration,
     /// Heads are signed at least so often while there is anything new.
     pub sign_every: Duration,
+    /// A seal writes a checkpoint when the newest is so old, or older by what opening would have to
+    /// read after it.
+    pub checkpoint_age: Duration,
+    /// So often neighbouring small segments are looked at, to be merged.
+    pub merge_every: Duration,
+    /// How long each class is kept.
+    pub retention: Policy,
     /// Batches are refused when less than this is free ...
     pub low_water_bytes: u64,
     /// ... or less than this share of the file system, whichever is less.
@@ -59,6 +67,9 @@ impl Default for Options {
             seal_bytes: 64 << 20,
             seal_after: Duration::from_secs(3600),
             sign_every: Duration::from_secs(60),
+            checkpoint_age: Duration::from_secs(3600),
+            merge_every: Duration::from_secs(60),
+            retention: Policy::default(),
             low_water_bytes: 1 << 30,
             low_water_percent: 2,
             reserve_bytes: 16 << 20,
@@ -156,6 +167,8 @@ pub(super) fn start(
         correlations: Mutex::new(found.correlations),
         view: RwLock::new(Arc::new(View { segments, logs: found.files })),
         signed: Mutex::new(found.signed.or_else(|| manifest.signed.clone())),
+        removed: Mutex::new(manifest.removed.clone()),
+        merger: Mutex::default(),
         manifest: Mutex::new(manifest),
         counters,
         signal: Mutex::new(Signal::default()),
@@ -167,9 +180,9 @@ pub(super) fn start(
         let log = super::commit::locked(&inner.log);
         inner.publish_heads(&log, found.time);
     }
-    let sealer = seal::spawn(Arc::clone(&inner))?;
+    let threads = vec![seal::spawn(Arc::clone(&inner))?, merge::spawn(Arc::clone(&inner))?];
     let history = History::new(Arc::clone(&inner));
-    Ok((Writer::new(inner, sealer, lock), history))
+    Ok((Writer::new(inner, threads, lock), history))
 }
 
 fn lock(dir: &Path) -> Result<File, Error> {
@@ -220,14 +233,25 @@ pub(super) fn recover(dir: &Path) -> Result<Manifest, Error> {
     let first_log = log::list(&dir.join(LOG))?.first().map_or(u64::MAX, |(base, _)| *base);
     let mut manifest = Manifest { algorithm: ALGORITHM, ..Manifest::default() };
     let mut tips = Tips::default();
+    let mut found = Vec::new();
     for path in files(&dir.join(SEGMENTS), "seg")? {
         match segment::describe(&path) {
-            Ok(segment) if segment.last_commit < first_log => manifest.segments.push(segment),
+            Ok(segment) if segment.last_commit < first_log => found.push(segment),
             Ok(_) => {}
             Err(error) => warn!("{}: {error}", path.display()),
         }
     }
-    manifest.segments.sort_by_key(|segment| (segment.first_commit, segment.class));
+    manifest.segments = replace::without_parts(found);
+    manifest.removed = retention::recovered(dir, &manifest.segments)?;
+    let kept = |segment: &Segment| !manifest.removed.iter().any(|removed| removed.has(segment));
+    manifest.segments.retain(kept);
+    for removed in &manifest.removed {
+        if let (Some(class), Ok(link)) =
+            (Class::from_number(removed.class), removed.link[..].try_into())
+        {
+            tips.set(class, removed.to_commit, link);
+        }
+    }
     for segment in &manifest.segments {
         manifest.sealed_to = manifest.sealed_to.max(segment.last_commit);
         if let (Some(class), Ok(link)) =
@@ -245,9 +269,15 @@ pub(super) fn recover(dir: &Path) -> Result<Manifest, Error> {
         let digest = digest::digest(&digest::SHA256, &bytes);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let commit = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(0);
-        if commit <= manifest.sealed_to && checkpoint::load(&path, digest.as_ref()).is_ok() {
-            let digest = Bytes::copy_from_slice(digest.as_ref());
-            manifest.checkpoints.push(super::stored::Checkpoint { file: name, commit, digest });
+        let Ok(loaded) = checkpoint::load(&path, digest.as_ref()) else { continue };
+        if commit <= manifest.sealed_to {
+            manifest.checkpoints.push(super::stored::Checkpoint {
+                file: name,
+                commit,
+                digest: Bytes::copy_from_slice(digest.as_ref()),
+                correlations_commit: loaded.head().map_or(0, |head| head.correlations_commit),
+                written: 0,
+            });
         }
     }
     manifest.checkpoints.sort_by_key(|checkpoint| checkpoint.commit);
@@ -305,14 +335,18 @@ fn sweep(dir: &Path, manifest: &Manifest, counters: &Counters) -> Result<(), Err
     };
     let segments = dir.join(SEGMENTS);
     segment::sweep_temporary(&segments)?;
+    merge::sweep(dir)?;
     for path in files(&segments, "seg")? {
         if listed(&path, &segment_names) {
             continue;
         }
-        // Its commits are in the log still, or else the manifest is older than it should be.
+        // Its commits are in the log still, in other segments, or removed by a decision; or else the
+        // manifest is older than it should be.
         let first =
             path.file_stem().and_then(|stem| stem.to_str()?.split('-').nth(1)?.parse().ok());
-        if open_log.is_some_and(|base| first.is_some_and(|first: u64| first >= base)) {
+        if open_log.is_some_and(|base| first.is_some_and(|first: u64| first >= base))
+            || replace::covered(manifest, &path)
+        {
             disk::remove(&path)?;
         } else {
             counters.damaged.fetch_add(1, Ordering::Relaxed);
@@ -391,7 +425,7 @@ fn take_file(
         found.time = commit.time;
         found.tips.advance(raw.number, &commit.steps);
         let len = u32::try_from(raw.payload.len()).unwrap_or(u32::MAX);
-        file.note(Frame::new(raw.number, raw.offset as u64, len, &commit));
+        file.note(Frame::new(raw.number, raw.offset as u64, len, &commit), &commit);
         found.correlations.take(raw.number, commit.correlations);
     }
     for bad in &scan.damage {

@@ -2,17 +2,18 @@
 //!
 //! A reader takes the view (which segments and log files there are) once and keeps it: a seal that
 //! ends meanwhile makes a new view, and the log file it unlinked stays readable through the old one.
-//! So everything is seen exactly once. What does not read back is counted, told in the log, and
-//! passed over.
+//! So everything is seen exactly once. A segment that a merge or retention replaced stays in the same
+//! way: its file is unlinked when the last reader lets go. What does not read back is counted, told
+//! in the log, and passed over.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use hengwei_protocol::Kind;
 use hengwei_protocol::wire::{Block, Heads};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::chain::{self, Class};
 use super::checkpoint::Loaded;
@@ -22,7 +23,8 @@ use super::segment::{self, Reader};
 use super::status::{Counters, Status};
 use super::stored::{self, Chunk, Group, Item};
 use super::units::Index;
-use super::{Entry, Error, Found, QueueLedger, Range, ledger, open, seal};
+use super::{Entry, Error, Found, QueueLedger, Range, disk, ledger, merge, open, seal};
+use crate::time;
 
 /// Reads history; cheap to clone, shared by everything that answers questions.
 #[derive(Debug, Clone)]
@@ -46,16 +48,38 @@ pub(super) struct Sealed {
     pub(super) stored: stored::Segment,
     /// What searches need of it, once one has asked.
     index: OnceLock<Option<Index>>,
+    /// No longer listed: whoever lets go of it last unlinks the file.
+    doomed: AtomicBool,
+}
+
+impl Drop for Sealed {
+    fn drop(&mut self) {
+        if self.doomed.load(Ordering::Acquire)
+            && let Err(error) = disk::remove(&self.path)
+        {
+            warn!("a segment that no longer counts stays until the next start: {error}");
+        }
+    }
 }
 
 impl Sealed {
     pub(super) fn new(path: PathBuf, stored: stored::Segment) -> Sealed {
-        Sealed { path: path.join(&stored.file), stored, index: OnceLock::new() }
+        Sealed {
+            path: path.join(&stored.file),
+            stored,
+            index: OnceLock::new(),
+            doomed: AtomicBool::new(false),
+        }
     }
 
     /// None when it can't be opened.
     pub(super) fn index(&self, counters: &Counters) -> Option<&Index> {
         self.index.get_or_init(|| self.open(counters).map(Index::of)).as_ref()
+    }
+
+    /// Has the file unlinked once nobody reads it any more. The manifest must not list it.
+    pub(super) fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
     }
 
     fn open(&self, counters: &Counters) -> Option<Reader> {
@@ -110,6 +134,10 @@ impl History {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// A small record.
@@ -229,9 +257,15 @@ impl History {
         seal::all(&self.inner)
     }
 
+    /// Merges small neighbouring segments now, where that is worth it; returns how many merges there
+    /// were. A thread does so from time to time.
+    pub fn merge(&self, now: i64) -> Result<usize, Error> {
+        merge::all(&self.inner, now)
+    }
+
     /// How history is doing.
     pub fn status(&self) -> Status {
-        Status::of(&self.inner)
+        Status::of(&self.inner, time::now())
     }
 
     /// Items of these classes, newest commit first; log, then segments.

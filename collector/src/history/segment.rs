@@ -355,6 +355,7 @@ fn described(file: String, catalog: &Catalog) -> Segment {
         entries: catalog.entries,
         bytes: 0,
         digest: Bytes::new(),
+        sites: Vec::new(),
     }
 }
 

@@ -1,12 +1,16 @@
 //! How history is doing: for `status`, the console and the metrics.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use serde::Serialize;
 
 use super::chain::Class;
 use super::commit::{Inner, locked};
+use super::growth::{self, Growth};
+use super::read::{Sealed, View};
 
 /// What is counted since the process started.
 #[derive(Debug, Default)]
@@ -56,6 +60,13 @@ pub struct Status {
     pub last_signed: Option<i64>,
     /// Whether a failed sync stopped the writer.
     pub poisoned: bool,
+    /// Days until the disk is full at the growth of the last days; None when it will hold, or nothing
+    /// was measured yet.
+    pub days_left: Option<u32>,
+    /// So many days ahead an operator is told.
+    pub warn_days: u32,
+    /// Classes that are kept for less than they ought to be, and the days.
+    pub short_retention: Vec<(Class, u32)>,
 }
 
 /// One class of segments.
@@ -73,6 +84,27 @@ pub struct ClassStatus {
     pub log_entries: u64,
     /// The oldest record's time of ingestion.
     pub oldest: Option<i64>,
+    /// The same of each site, by name.
+    pub sites: Vec<SiteStatus>,
+    /// Bytes of segments that came on each of the last days; None before a day was measured.
+    pub bytes_per_day: Option<u64>,
+    /// What is older goes.
+    pub days: u32,
+    /// What the class may take; 0 is as much as there is.
+    pub max_bytes: u64,
+    /// Days until it would have to be more than that; None when it won't.
+    pub days_left: Option<u32>,
+    /// Latest time that retention removed.
+    pub removed_until: Option<i64>,
+}
+
+/// What a class has of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SiteStatus {
+    /// Its name.
+    pub site: String,
+    /// Its oldest record's time of ingestion.
+    pub oldest: i64,
 }
 
 /// One tree of small records.
@@ -87,7 +119,7 @@ pub struct TreeStatus {
 }
 
 impl Status {
-    pub(super) fn of(inner: &Inner) -> Status {
+    pub(super) fn of(inner: &Inner, now: i64) -> Status {
         let (commits, low, poisoned) = {
             let log = locked(&inner.log);
             (log.number, log.low, log.poisoned.is_some())
@@ -101,7 +133,11 @@ impl Status {
             let frames = view.logs.iter().flat_map(|file| file.frames());
             frames.filter(|frame| frame.has(class)).map(|frame| frame.since).min()
         };
-        let classes = Class::ALL.into_iter().map(|class| ClassStatus {
+        let policy = &inner.options.retention;
+        let began = view.segments.iter().map(|sealed| sealed.stored.since).min().unwrap_or(now);
+        let growth =
+            Class::ALL.map(|class| Growth::of(sealed(class), *policy.of(class), began, now));
+        let classes = Class::ALL.into_iter().zip(&growth).map(|(class, growth)| ClassStatus {
             class,
             segments: sealed(class).count() as u64,
             entries: sealed(class).map(|segment| segment.entries).sum(),
@@ -112,6 +148,12 @@ impl Status {
                 .min()
                 .or_else(|| in_log(class))
                 .filter(|time| *time != i64::MAX),
+            sites: sites(&view, class),
+            bytes_per_day: growth.per_day,
+            days: policy.of(class).days,
+            max_bytes: policy.of(class).max_bytes,
+            days_left: growth.days_left(),
+            removed_until: inner.removed_until(class),
         });
         let trees = inner.index.sizes().into_iter().map(|(name, size)| TreeStatus {
             name,
@@ -138,6 +180,24 @@ impl Status {
             last_seal: inner.last_seal(),
             last_signed: signed,
             poisoned,
+            days_left: space.and_then(|(space, water)| {
+                growth::days_until_full(&growth, space.free_bytes.saturating_sub(water))
+            }),
+            warn_days: policy.warn_days,
+            short_retention: policy.short().collect(),
         }
     }
+}
+
+/// The oldest record of each site, in segments and in the log.
+fn sites(view: &View, class: Class) -> Vec<SiteStatus> {
+    let own = |sealed: &&Arc<Sealed>| sealed.stored.class == class.number();
+    let sealed = view.segments.iter().filter(own).flat_map(|sealed| &sealed.stored.sites);
+    let sealed = sealed.map(|site| (site.name.clone(), site.since));
+    let logged = view.logs.iter().flat_map(|file| file.sites(class));
+    let mut oldest: BTreeMap<String, i64> = BTreeMap::new();
+    for (site, since) in sealed.chain(logged) {
+        oldest.entry(site).and_modify(|known| *known = since.min(*known)).or_insert(since);
+    }
+    oldest.into_iter().map(|(site, oldest)| SiteStatus { site, oldest }).collect()
 }

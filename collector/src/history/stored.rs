@@ -354,6 +354,21 @@ pub(super) struct Segment {
     /// The commit of `link`.
     #[prost(uint64, tag = "13")]
     pub link_commit: u64,
+    /// By name; in class `record` there are none.
+    #[prost(message, repeated, tag = "20")]
+    pub sites: Vec<Site>,
+}
+
+/// What a segment has of one site.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Site {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Earliest and latest `ingested`, Unix nanoseconds.
+    #[prost(int64, tag = "2")]
+    pub since: i64,
+    #[prost(int64, tag = "3")]
+    pub until: i64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -365,6 +380,13 @@ pub(super) struct Checkpoint {
     /// SHA-256 of the file.
     #[prost(bytes = "bytes", tag = "3")]
     pub digest: Bytes,
+    /// The commit whose correlation state it has: hits after that are needed beside it. 0 when it
+    /// has none, and all of them are.
+    #[prost(uint64, tag = "4")]
+    pub correlations_commit: u64,
+    /// When it was written, Unix nanoseconds.
+    #[prost(int64, tag = "5")]
+    pub written: i64,
 }
 
 /// Where a class stands.

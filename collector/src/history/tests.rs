@@ -1,5 +1,6 @@
 //! What the tests of history share: drafts, a key, copies of a folder, and what history returns.
 
+mod keeping;
 mod model;
 mod sealing;
 mod space;
@@ -10,7 +11,8 @@ mod units;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
@@ -190,9 +192,15 @@ impl Place {
 
     /// What a power cut would leave: a copy of the folder as it is now, under the same key.
     fn copy(&self) -> Place {
+        self.copy_of(&self.dir)
+    }
+
+    /// The same of a photograph of it.
+    fn copy_of(&self, dir: &Path) -> Place {
+        let from = dir;
         let temporary = tempfile::tempdir().expect("a directory");
         let dir = temporary.path().join("history");
-        copy(&self.dir, &dir);
+        copy(from, &dir);
         let key = temporary.path().join("history.key");
         fs::copy(&self.key, &key).expect("copies");
         Place { dir, key, public: self.public.clone(), _temporary: temporary }
@@ -228,6 +236,42 @@ fn copy(from: &Path, to: &Path) {
         } else if let Err(error) = fs::copy(&path, &target) {
             assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
         }
+    }
+}
+
+/// Copies the folder at every step of whatever changes files.
+#[derive(Debug)]
+struct Photographer {
+    dir: PathBuf,
+    album: tempfile::TempDir,
+    taken: Mutex<Vec<(&'static str, PathBuf)>>,
+    count: AtomicUsize,
+}
+
+impl Photographer {
+    fn of(place: &Place) -> Arc<Photographer> {
+        let album = tempfile::tempdir().expect("a directory");
+        Arc::new(Photographer {
+            dir: place.dir.clone(),
+            album,
+            taken: Mutex::default(),
+            count: AtomicUsize::new(0),
+        })
+    }
+
+    /// What was taken since the last time.
+    fn develop(&self) -> Vec<(&'static str, PathBuf)> {
+        std::mem::take(&mut self.taken.lock().unwrap())
+    }
+}
+
+impl Disk for Photographer {
+    fn step(&self, name: &'static str) {
+        let mut taken = self.taken.lock().unwrap();
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let to = self.album.path().join(format!("{count}-{name}"));
+        copy(&self.dir, &to);
+        taken.push((name, to));
     }
 }
 

@@ -49,6 +49,7 @@ pub fn verify(dir: &Path, options: VerifyOptions) -> Result<Report, Error> {
         missing => walk.no_manifest(missing.err())?,
     };
     walk.report.commits = manifest.sealed_to;
+    walk.begin(&manifest);
     for class in Class::ALL {
         let own = manifest.segments.iter().filter(|segment| segment.class == class.number());
         own.for_each(|segment| walk.segment(class, segment));
@@ -230,6 +231,22 @@ impl<'a> Walk<'a> {
             });
         }
         Ok(manifest)
+    }
+
+    /// Begins each class behind what retention removed of it.
+    fn begin(&mut self, manifest: &Manifest) {
+        let tips = Tips::from_stored(&manifest.tips);
+        for removed in &manifest.removed {
+            if let (Some(class), Ok(link)) =
+                (Class::from_number(removed.class), Link::try_from(&removed.link[..]))
+            {
+                // Where nothing is left, the last link may be of a commit before the last one.
+                let at =
+                    if *tips.link(class) == link { tips.commit(class) } else { removed.to_commit };
+                self.tips.set(class, at, link);
+                self.skipped[class.index()] = removed.to_commit;
+            }
+        }
     }
 
     fn segment(&mut self, class: Class, stored: &Segment) {

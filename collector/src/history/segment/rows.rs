@@ -161,7 +161,9 @@ pub(super) fn pack(
         })
         .collect();
     if !typed.is_empty() {
-        let packed = fields::pack(&typed, level.effort, &mut |token| drop(tokens.insert(token)));
+        let packed = fields::pack(&typed, level.effort, &mut |token| {
+            tokens.insert(token);
+        });
         add(Kind::Fields, &packed.columns, false)?;
         packed.texts.iter().try_for_each(|bytes| add(Kind::FieldTexts, bytes, true))?;
     }

@@ -1,29 +1,11 @@
 //! Sealing: wherever a crash falls, and whoever reads meanwhile, every record is there once.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
 
-/// Copies the folder at every step of a seal.
-#[derive(Debug)]
-struct Photographer {
-    dir: PathBuf,
-    album: PathBuf,
-    taken: Mutex<Vec<(&'static str, PathBuf)>>,
-}
-
-impl Disk for Photographer {
-    fn step(&self, name: &'static str) {
-        let mut taken = self.taken.lock().unwrap();
-        let to = self.album.join(format!("{}-{name}", taken.len()));
-        copy(&self.dir, &to);
-        taken.push((name, to));
-    }
-}
-
-fn draft(n: u64) -> Draft {
+pub(super) fn draft(n: u64) -> Draft {
     let raised = Received { raised: vec![n * 2], ..lines("a", Kind::Log, n * 2, 2) };
     Draft {
         received: vec![raised, lines("b", Kind::Performance, n * 3, 3)],
@@ -40,12 +22,7 @@ fn draft(n: u64) -> Draft {
 #[test]
 fn a_crash_at_any_step_of_a_seal_leaves_everything_once() {
     let place = Place::new();
-    let album = tempfile::tempdir().expect("a directory");
-    let photographer = Arc::new(Photographer {
-        dir: place.dir.clone(),
-        album: album.path().to_owned(),
-        taken: Mutex::default(),
-    });
+    let photographer = Photographer::of(&place);
     let disk: Arc<dyn Disk> = Arc::clone(&photographer) as Arc<dyn Disk>;
     let options = Options { disk, ..place.options() };
     let (mut writer, history) = Writer::open(&place.dir, options).expect("opens");
@@ -58,7 +35,7 @@ fn a_crash_at_any_step_of_a_seal_leaves_everything_once() {
         history.seal().expect("seals");
         assert_eq!(all(&history, &Range::default()), records);
         assert_eq!(history.hits_since_checkpoint(), hits);
-        for (step, dir) in photographer.taken.lock().unwrap().drain(..) {
+        for (step, dir) in photographer.develop() {
             let options = Options { key: Some(place.key.clone()), ..Options::default() };
             let (mut writer, history) = Writer::open(&dir, options).expect("opens");
             assert_eq!(all(&history, &Range::default()), records, "{round} {step}");
