@@ -158,7 +158,7 @@ impl Next {
             disk::remove(&path)?;
             return Err(failed(&path, &error));
         }
-        disk::sync_dir(dir)?;
+        disk::sync_dir(disk, dir)?;
         let digest = digest::digest(&digest::SHA256, &bytes);
         Ok(stored::Checkpoint {
             file: name,

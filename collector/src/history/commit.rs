@@ -369,8 +369,12 @@ impl Inner {
             log.poisoned = Some(text.clone());
             return Err(Error::Poisoned(text));
         }
-        let file = LogFile::create(&self.dir.join(LOG), log.number + 1, &*self.disk)?;
-        let file = Arc::new(file);
+        let file = LogFile::create(&self.dir.join(LOG), log.number + 1, &*self.disk);
+        let file = Arc::new(file.inspect_err(|error| {
+            if let Error::Poisoned(text) = error {
+                log.poisoned = Some(text.clone());
+            }
+        })?);
         log.tail = Tail::of_new(Arc::clone(&file));
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         let mut logs = view.logs.clone();

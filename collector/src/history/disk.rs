@@ -31,6 +31,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
         file.sync_data()
     }
 
+    /// Makes the entries of a directory durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
     /// Room below `dir`.
     fn space(&self, dir: &Path) -> io::Result<Space> {
         let stat = rustix::fs::statvfs(dir)?;
@@ -64,8 +69,8 @@ pub(super) fn failed(path: &Path, error: &io::Error) -> Error {
 }
 
 /// Makes the entries of a directory durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), Error> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| failed(dir, &error))
+pub(super) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+    disk.sync_dir(dir).map_err(|error| failed(dir, &error))
 }
 
 /// Makes a directory exist, durably: its entry in the parent is synced too.
@@ -76,7 +81,7 @@ pub(super) fn create_dir(dir: &Path) -> Result<(), Error> {
     fs::create_dir_all(dir).map_err(|error| failed(dir, &error))?;
     for parent in dir.ancestors().skip(1).take(2) {
         if !parent.as_os_str().is_empty() {
-            sync_dir(parent)?;
+            sync_dir(&Real, parent)?;
         }
     }
     Ok(())
@@ -98,5 +103,5 @@ pub(super) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), 
     let written = disk.write_at(&file, bytes, 0).and_then(|()| disk.sync(&file));
     written.map_err(|error| failed(&temporary, &error))?;
     fs::rename(&temporary, path).map_err(|error| failed(path, &error))?;
-    sync_dir(path.parent().unwrap_or(Path::new(".")))
+    sync_dir(disk, path.parent().unwrap_or(Path::new(".")))
 }

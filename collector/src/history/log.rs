@@ -48,6 +48,9 @@ pub(super) const MAX_PAYLOAD: usize = 1 << 30;
 /// How often the same frame is tried again after an error that is not "full".
 const WRITE_ATTEMPTS: usize = 3;
 
+/// How much of a file is written over itself at a time.
+const REWRITE_BYTES: usize = 4 << 20;
+
 /// A frame that holds a commit.
 pub(super) const COMMIT: u32 = 1;
 /// A frame that holds signed heads.
@@ -242,7 +245,8 @@ pub(super) struct LogFile {
 }
 
 impl LogFile {
-    /// Begins a file whose first commit will be `base`. It is durable when this returns.
+    /// Begins a file whose first commit will be `base`. It is durable when this returns; after
+    /// [`Error::Poisoned`] nobody knows.
     pub(super) fn create(dir: &Path, base: u64, disk: &dyn Disk) -> Result<LogFile, Error> {
         let path = dir.join(name(base));
         let mut salt = [0u8; 16];
@@ -261,12 +265,15 @@ impl LogFile {
             .create_new(true)
             .open(&path)
             .map_err(|error| failed(&path, &error))?;
-        let written = disk.write_at(&file, &header, 0).and_then(|()| disk.sync(&file));
-        if let Err(error) = written {
+        if let Err(error) = disk.write_at(&file, &header, 0) {
             disk::remove(&path)?;
             return Err(failed(&path, &error));
         }
-        disk::sync_dir(dir)?;
+        // Whether the file is there after a power cut is not known when either sync fails. Commits in
+        // the file before would then overlap with what this one's name says it holds.
+        disk.sync(&file)
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(|error| Error::Poisoned(format!("{}: {error}", path.display())))?;
         Ok(LogFile { path, base, file, salt, frames: RwLock::default(), sites: RwLock::default() })
     }
 
@@ -320,6 +327,16 @@ impl LogFile {
     /// Cuts the file.
     pub(super) fn cut(&self, len: u64) -> Result<(), Error> {
         self.file.set_len(len).map_err(|error| failed(&self.path, &error))
+    }
+
+    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`].
+    pub(super) fn rewrite(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
+        let mut offset = 0;
+        for piece in bytes.chunks(REWRITE_BYTES) {
+            disk.write_at(&self.file, piece, offset).map_err(|error| failed(&self.path, &error))?;
+            offset += piece.len() as u64;
+        }
+        disk.sync(&self.file).map_err(|error| failed(&self.path, &error))
     }
 
     /// Makes the file as it is durable.

@@ -3,7 +3,18 @@
 //! In: the folder and [`Options`]. Out: [`Writer`] and [`History`]. What is done, in this order:
 //! lock; manifest (found again from the segments when it does not read); left-overs of a seal swept;
 //! log files read, the torn tail of the last one cut, damage kept aside; index checked or built
-//! again; the sealer started.
+//! again; the last log file written over itself unless history was closed in order; the sealer
+//! started.
+//!
+//! **Why the last log file is written again.** When an fdatasync fails, Linux marks the pages it
+//! could not write as clean: they read well from memory, a second sync finds nothing to do and
+//! succeeds, and the disk never gets them. The process that had the failure ends there, but the one
+//! that opens next reads those very pages, and would take commits for durable that a power cut
+//! undoes, after it told agents where they stand. Writing the bytes that were read over themselves
+//! makes the pages dirty again, so the sync that follows writes them or fails, and then history does
+//! not open. It needs no room, so it works on a full disk, and asks no more of the disk than every
+//! append does, which writes the sector anew that the frame before ends in. Only the last file can
+//! be in doubt: the one before was synced before it was begun, and nothing follows a failed sync.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -100,8 +111,8 @@ pub fn rebuild(dir: &Path, options: Options) -> Result<Status, Error> {
 #[derive(Default)]
 struct Found {
     files: Vec<Arc<LogFile>>,
-    /// Where the last file ends.
-    end: u64,
+    /// The valid bytes of the last file.
+    tail: Bytes,
     number: u64,
     time: i64,
     tips: Tips,
@@ -121,7 +132,7 @@ pub(super) fn start(
     let key = options.key.as_deref().map(Key::load).transpose()?;
     let counters = Counters::default();
     let manifest = read_manifest(dir, &counters)?;
-    sweep(dir, &manifest, &counters)?;
+    sweep(dir, &manifest, &*options.disk, &counters)?;
     counters.last_seal.store(manifest.sealed_at, Ordering::Relaxed);
     let mut found = read_log(dir, &manifest, &counters)?;
     if let Some(signed) = &manifest.signed
@@ -133,10 +144,16 @@ pub(super) fn start(
             found.number
         );
     }
-    let index = open_index(dir, &manifest, &mut found, distrust_index, &counters)?;
+    let (index, in_order) = open_index(dir, &manifest, &mut found, distrust_index, &counters)?;
     let disk = Arc::clone(&options.disk);
     let tail = match found.files.last() {
-        Some(file) => Tail::new(Arc::clone(file), found.end),
+        Some(file) => {
+            let bytes = std::mem::take(&mut found.tail);
+            if !in_order {
+                file.rewrite(&*disk, &bytes)?;
+            }
+            Tail::new(Arc::clone(file), bytes.len() as u64)
+        }
         None => {
             let file = Arc::new(LogFile::create(&dir.join(LOG), found.number + 1, &*disk)?);
             found.files.push(Arc::clone(&file));
@@ -320,10 +337,15 @@ pub(super) fn keep_bytes(dir: &Path, name: &str, bytes: &[u8]) {
 }
 
 /// Removes what a seal left that did not come to its end, or came to it but for the unlinking.
-fn sweep(dir: &Path, manifest: &Manifest, counters: &Counters) -> Result<(), Error> {
+fn sweep(
+    dir: &Path,
+    manifest: &Manifest,
+    disk: &dyn Disk,
+    counters: &Counters,
+) -> Result<(), Error> {
     // A rename that can be seen may not be durable yet, and what it replaces goes below.
     for dir in [dir.to_owned(), dir.join(SEGMENTS), dir.join(CHECKPOINTS), dir.join(LOG)] {
-        disk::sync_dir(&dir)?;
+        disk::sync_dir(disk, &dir)?;
     }
     let logs = log::list(&dir.join(LOG))?;
     let open_log = logs.iter().map(|(base, _)| *base).find(|base| *base > manifest.sealed_to);
@@ -450,7 +472,7 @@ fn take_file(
     // A frame that was written but not synced when the process was killed reads well now, and could
     // still be lost to a power cut after it was taken for committed.
     file.sync()?;
-    found.end = scan.end as u64;
+    found.tail = bytes.slice(..scan.end);
     found.files.push(Arc::new(file));
     Ok(())
 }
@@ -482,13 +504,14 @@ fn tips_of(heads: &Heads) -> Tips {
     tips
 }
 
+/// Opens the index, or builds it again; true when history was closed in order.
 fn open_index(
     dir: &Path,
     manifest: &Manifest,
     found: &mut Found,
     distrust: bool,
     counters: &Counters,
-) -> Result<Index, Error> {
+) -> Result<(Index, bool), Error> {
     let path = dir.join(INDEX);
     let tips = tips_text(&found.tips);
     let begun = !path.exists() && found.number == 0;
@@ -500,13 +523,14 @@ fn open_index(
         match Index::open(&path).and_then(|i| i.take_mark(found.number, &tips).map(|()| i)) {
             Ok(index) => {
                 found.correlations.base(&load_checkpoint(dir, manifest, counters).0);
-                return Ok(index);
+                return Ok((index, true));
             }
             Err(reason) => reason,
         }
     };
     if begun {
-        return Index::open(&path).map_err(|text| unusable_index(&path, &text));
+        let index = Index::open(&path).map_err(|text| unusable_index(&path, &text))?;
+        return Ok((index, false));
     }
     warn!(reason, "the index can't be trusted; building it again");
     counters.rebuilds.fetch_add(1, Ordering::Relaxed);
@@ -525,7 +549,7 @@ fn open_index(
     }
     let millis = started.elapsed().as_millis();
     info!(commits = found.number, millis, "the index is built again");
-    Ok(index)
+    Ok((index, false))
 }
 
 fn unusable_index(path: &Path, text: &str) -> Error {

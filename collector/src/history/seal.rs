@@ -169,7 +169,7 @@ fn one(
     };
     let mut tips = Tips::from_stored(&manifest.tips);
     let segments = rewrite(inner, file, &mut next, &mut tips)?;
-    disk::sync_dir(&segments_dir)?;
+    disk::sync_dir(disk, &segments_dir)?;
     disk.step("segments");
     let checkpoint = next.map(|next| next.write(disk, &checkpoints_dir, last)).transpose()?;
     disk.step("checkpoint");

@@ -1,5 +1,6 @@
 //! What the tests of history share: drafts, a key, copies of a folder, and what history returns.
 
+mod faults;
 mod keeping;
 mod model;
 mod sealing;
