@@ -4,10 +4,17 @@
 //! and that another one follows are a gap; what follows the last intact frame of the newest file is a
 //! torn write and is cut. The state with the new gaps is saved before anything is cut or removed, so a
 //! crash while opening finds the same again.
+//!
+//! What a killed agent wrote and did not sync reads well from memory, and so does what a failed sync
+//! left there, which a second sync would not even try to write. Were such records shown to readers,
+//! the collector could have numbers that a power cut takes from the spool. Therefore the newest file
+//! of a queue is written over itself and synced before it is read; the others were synced when the
+//! next one was begun.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hengwei_protocol::Kind;
@@ -21,6 +28,9 @@ use super::state::{self, State};
 use super::view::{Positions, Queue, Segment};
 use super::{Error, new_epoch};
 use crate::time::now;
+
+/// How much of a file is written over itself at a time.
+const PIECE: usize = 256 << 10;
 
 /// One file as it was found.
 struct Scanned {
@@ -43,7 +53,11 @@ pub(super) fn queue(
     fs::create_dir_all(dir).map_err(|error| Error::io(dir, error))?;
     let mut seq = 0;
     let mut files = Vec::new();
-    for (index, salt, path) in list(dir)? {
+    let found = list(dir)?;
+    if let Some((_, _, newest)) = found.last() {
+        write_again(disk, newest).map_err(|error| Error::io(newest, error))?;
+    }
+    for (index, salt, path) in found {
         files.push(scan(index, salt, &path, kind, positions, &mut seq)?);
     }
     let (mut state, mut unsaved) = load(dir, kind, &files);
@@ -67,6 +81,26 @@ fn list(dir: &Path) -> Result<Vec<(u64, u64, std::path::PathBuf)>, Error> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Writes a file over itself and makes it durable. A file system that needs room even for that and
+/// has none does not keep the spool from opening: all the same, a sync must succeed.
+fn write_again(disk: &Disk, path: &Path) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut piece = vec![0; PIECE];
+    let mut offset = 0;
+    loop {
+        let read = file.read_at(&mut piece, offset)?;
+        if read == 0 {
+            break;
+        }
+        match disk.write(&mut file, path, &piece[..read]) {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => break,
+            written => written?,
+        }
+        offset += read as u64;
+    }
+    disk.sync(&file, path)
 }
 
 /// Walks one file.

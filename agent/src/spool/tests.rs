@@ -489,6 +489,46 @@ fn a_failed_sync_poisons_the_spool_for_good() {
     });
 }
 
+/// What a killed agent left in memory may not be on disk, and after a failed sync another sync alone
+/// would not bring it there.
+#[test]
+fn the_newest_file_is_written_again_and_synced_before_it_is_read() {
+    let dir = TempDir::new().expect("a folder");
+    runtime().block_on(async {
+        let spool = open(dir.path());
+        Feeder::new(spool.clone()).stored(Kind::Log, 3, 10).await;
+        spool.close().await;
+    });
+    let path = files(dir.path(), Kind::Log).pop().expect("a file");
+    let bytes = fs::read(&path).expect("reads");
+    let steps = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seen, newest) = (Arc::clone(&steps), path.clone());
+    let fail = Arc::new(AtomicUsize::new(0));
+    let failing = Arc::clone(&fail);
+    let hook: disk::Hook = Arc::new(move |step| {
+        match step {
+            Step::Write(path, len) if path == newest => seen.lock().expect("locks").push(len),
+            Step::Sync(path) if path == newest => {
+                seen.lock().expect("locks").push(0);
+                if failing.load(Ordering::SeqCst) > 0 {
+                    return Err(io::Error::other("the disk is ill"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    let disk = Disk { hook: Some(hook), ..disk() };
+    let spool = Spool::open_on(disk.clone(), dir.path(), &Options::default()).expect("opens");
+    assert_eq!(*steps.lock().expect("locks"), [bytes.len(), 0]);
+    assert_eq!(drain(&spool, Kind::Log), lines(0..3));
+    assert_eq!(fs::read(&path).expect("reads"), bytes);
+    runtime().block_on(spool.close());
+    fail.store(1, Ordering::SeqCst);
+    let refused = Spool::open_on(disk, dir.path(), &Options::default());
+    assert!(matches!(refused, Err(Error::Io { .. })), "it opens only when the sync succeeds");
+}
+
 #[test]
 fn a_disk_without_space_is_waited_for_and_loses_nothing() {
     runtime().block_on(async {

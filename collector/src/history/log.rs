@@ -329,11 +329,16 @@ impl LogFile {
         self.file.set_len(len).map_err(|error| failed(&self.path, &error))
     }
 
-    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`].
+    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`]. A
+    /// file system that needs room even for that and has none does not keep history from opening:
+    /// all the same, a sync must succeed.
     pub(super) fn rewrite(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
         let mut offset = 0;
         for piece in bytes.chunks(REWRITE_BYTES) {
-            disk.write_at(&self.file, piece, offset).map_err(|error| failed(&self.path, &error))?;
+            match disk.write_at(&self.file, piece, offset) {
+                Err(error) if disk::is_full(&error) => break,
+                written => written.map_err(|error| failed(&self.path, &error))?,
+            }
             offset += piece.len() as u64;
         }
         disk.sync(&self.file).map_err(|error| failed(&self.path, &error))
