@@ -27,6 +27,8 @@ pub struct Config {
     pub site: String,
     /// Inputs, by name: each reads its own section.
     pub inputs: toml::Table,
+    /// How history is kept.
+    pub history: History,
     /// Certificates that are issued.
     pub pki: Pki,
     /// Console and API.
@@ -39,6 +41,14 @@ pub struct Config {
     pub systems: Systems,
     /// Channels that alerts are told to, by name.
     pub notify: toml::Table,
+}
+
+/// How history is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// A file of the log is closed and rewritten into segments when it is so long.
+    pub seal_bytes: u64,
 }
 
 /// Certificates that are issued.
@@ -94,6 +104,7 @@ impl Default for Config {
             socket: "/run/hengwei/collector.sock".into(),
             site: "platform".into(),
             inputs: toml::Table::new(),
+            history: History::default(),
             pki: Pki::default(),
             console: Console::default(),
             metrics: Metrics::default(),
@@ -101,6 +112,12 @@ impl Default for Config {
             systems: Systems::default(),
             notify: toml::Table::new(),
         }
+    }
+}
+
+impl Default for History {
+    fn default() -> History {
+        History { seal_bytes: 64 << 20 }
     }
 }
 
@@ -162,6 +179,11 @@ impl Config {
             self.metrics.listen.ip().is_loopback(),
             "metrics.listen: {} is not a loopback address, and metrics are plain HTTP: use 127.0.0.1 or [::1]",
             self.metrics.listen
+        );
+        anyhow::ensure!(
+            (64 << 10..=1 << 30).contains(&self.history.seal_bytes),
+            "history.seal_bytes: {} is not from 65536 to 1073741824",
+            self.history.seal_bytes
         );
         for (key, days) in
             [("agent_days", self.pki.agent_days), ("server_days", self.pki.server_days)]
@@ -237,6 +259,7 @@ mod tests {
                 "[metrics]\nlisten = \"0.0.0.0:9600\"",
                 "metrics.listen: 0.0.0.0:9600 is not a loopback address",
             ),
+            ("[history]\nseal_bytes = 1", "history.seal_bytes: 1 is not from 65536"),
             ("[pki]\nagent_days = 0", "pki.agent_days: 0 is not from 1 to 825"),
             ("[inputs.agent]", "inputs.agent: no such input; there are: agents"),
             ("[notify.pigeon]", "`[notify.pigeon]`: no such channel"),

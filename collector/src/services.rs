@@ -135,6 +135,7 @@ impl Services {
         let systems = Arc::new(Systems::load(config.systems.dir.as_deref())?);
         let options = history::Options {
             key: Some(crate::pki::history_key_file(&config.data)),
+            seal_bytes: config.history.seal_bytes,
             ..history::Options::default()
         };
         let (writer, history) = Writer::open(&config.history(), options)?;
