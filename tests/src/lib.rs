@@ -3,6 +3,7 @@
 //! A test says what should be true ([`Site::collector`], [`Collector::agent`], [`wait`]) and waits for
 //! it; nothing sleeps for a fixed time. Everything lives below one temporary folder and ends with it.
 
+pub mod faults;
 pub mod https;
 pub mod tls;
 

@@ -1,0 +1,1 @@
+//! The disk fails to write or to flush.

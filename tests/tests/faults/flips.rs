@@ -1,0 +1,1 @@
+//! Bits flip in the files of a stopped collector.

@@ -1,0 +1,1 @@
+//! Somebody else fills the collector's disk.
