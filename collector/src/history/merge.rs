@@ -214,7 +214,7 @@ fn one(inner: &Inner, run: &[Segment]) -> Result<(), Stopped> {
     let segments = inner.dir.join(SEGMENTS);
     let path = segments.join(&segment.file);
     fs::rename(&at, &path).map_err(|error| failed(&path, &error))?;
-    disk::sync_dir(&segments)?;
+    disk::sync_dir(&*inner.disk, &segments)?;
     inner.disk.step("merged");
     let file = segment.file.clone();
     let bytes = segment.bytes;
