@@ -68,6 +68,16 @@ pub(super) fn save(
     key: Option<&Key>,
 ) -> Result<(), Error> {
     manifest.sequence += 1;
+    let bytes = encode(dir, manifest, key)?;
+    disk::replace(disk, &dir.join(NAME), &bytes)
+}
+
+/// The file of a manifest, signed where there is a key.
+pub(super) fn encode(
+    dir: &Path,
+    manifest: &mut Manifest,
+    key: Option<&Key>,
+) -> Result<Vec<u8>, Error> {
     manifest.key = key.map(Key::public).unwrap_or_default();
     let body = manifest.encode_to_vec();
     let signature = key.map(|key| key.sign_manifest(&body)).unwrap_or_default();
@@ -84,5 +94,5 @@ pub(super) fn save(
     bytes.extend_from_slice(&body);
     bytes.extend_from_slice(&signature);
     bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-    disk::replace(disk, &path, &bytes)
+    Ok(bytes)
 }
