@@ -19,6 +19,9 @@ pub const HISTORY: &str = "history";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// The file it was read from, if any.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
     /// Where everything is kept.
     pub data: PathBuf,
     /// Where `hengwei-collector` subcommands reach the daemon.
@@ -100,6 +103,7 @@ pub struct Systems {
 impl Default for Config {
     fn default() -> Config {
         Config {
+            path: None,
             data: "/var/lib/hengwei/collector".into(),
             socket: "/run/hengwei/collector.sock".into(),
             site: "platform".into(),
@@ -151,7 +155,9 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             anyhow::anyhow!("{}: {error}: name the file with --config", path.display())
         })?;
-        Config::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+        let config =
+            Config::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+        Ok(Config { path: Some(path.to_owned()), ..config })
     }
 
     /// Reads and checks the text of a file.

@@ -46,6 +46,23 @@ use tokio::sync::watch;
 
 pub use facts::{Facts, Request};
 
+/// The folder of keys and certificates, below a data folder.
+pub const DIR: &str = files::DIR;
+/// The file of the key that signs history, in that folder.
+pub const HISTORY_KEY: &str = files::HISTORY;
+
+/// Every file of a data folder's PKI, by name.
+pub fn key_files(data: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let dir = files::dir(data);
+    let read = |name: &str| Ok((name.to_owned(), files::read(&dir.join(name))?));
+    files::ALL.into_iter().map(read).collect()
+}
+
+/// The public half of a history key's file.
+pub fn public_key_of(file: &[u8]) -> anyhow::Result<Vec<u8>> {
+    Ok(files::history_of(file)?.public_key().as_ref().to_vec())
+}
+
 /// Where the key that signs history is, below a data folder.
 pub fn history_key_file(data: &Path) -> PathBuf {
     files::dir(data).join(files::HISTORY)

@@ -20,9 +20,14 @@ pub(super) const SERVER: &str = "server.pem";
 /// The key that signs history.
 pub(super) const HISTORY: &str = "history.pem";
 
+/// All of them.
+pub(super) const ALL: [&str; 4] = [ROOTS, ISSUING, SERVER, HISTORY];
+/// The folder they are in, below a data folder.
+pub(super) const DIR: &str = "pki";
+
 /// Where the PKI of a data folder is.
 pub(super) fn dir(data: &Path) -> PathBuf {
-    data.join("pki")
+    data.join(DIR)
 }
 
 /// A key and the certificates that speak for it, leaf first.
@@ -48,7 +53,7 @@ pub(super) struct Stamp([Option<(u64, u64, i64, i64)>; 4]);
 
 impl Stamp {
     pub(super) fn of(dir: &Path) -> Stamp {
-        Stamp([ROOTS, ISSUING, SERVER, HISTORY].map(|name| {
+        Stamp(ALL.map(|name| {
             let meta = std::fs::metadata(dir.join(name)).ok()?;
             Some((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
         }))
@@ -78,8 +83,14 @@ pub(super) fn key(path: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
 
 /// Reads the key that signs history.
 pub(super) fn history(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
-    Ed25519KeyPair::from_pkcs8(key(path)?.secret_der())
-        .map_err(|error| anyhow!("{} holds no Ed25519 key: {error}", path.display()))
+    history_of(&read(path)?).with_context(|| path.display().to_string())
+}
+
+/// Takes the key that signs history from the bytes of its file.
+pub(super) fn history_of(file: &[u8]) -> anyhow::Result<Ed25519KeyPair> {
+    let key = PrivateKeyDer::from_pem_slice(file)
+        .map_err(|error| anyhow!("no usable private key: {error}"))?;
+    Ed25519KeyPair::from_pkcs8(key.secret_der()).map_err(|error| anyhow!("no Ed25519 key: {error}"))
 }
 
 /// The certificates in PEM text.

@@ -233,7 +233,8 @@ fn check_authority(der: &CertificateDer<'static>) -> anyhow::Result<()> {
     super::store([der]).map(drop)
 }
 
-fn check_passphrase(passphrase: &[u8]) -> anyhow::Result<()> {
+/// Refuses a passphrase that is too short to seal under.
+pub fn check_passphrase(passphrase: &[u8]) -> anyhow::Result<()> {
     ensure!(
         passphrase.len() >= MIN_PASSPHRASE,
         "the passphrase is shorter than {MIN_PASSPHRASE} bytes; choose a longer one"
