@@ -18,8 +18,11 @@ use hengwei_protocol::identity;
 use hengwei_protocol::wire::{Head, Heads};
 
 use crate::{
-    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, control, eval, history, pki, replay, table, time,
+    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, backup, control, eval, export, history, pki, replay,
+    table, time,
 };
+
+mod carry;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -57,6 +60,9 @@ enum Verb {
     Replay(replay::ReplayArgs),
     /// Walks the chains of history and names the first difference; reads files only
     Verify {
+        /// An export to check instead, with its manifest beside it; no data folder is needed
+        #[arg(long, value_name = "FILE", conflicts_with = "heads")]
+        export: Option<PathBuf>,
         /// The public key of history (hex), when not the one in the data folder
         #[arg(long)]
         key: Option<String>,
@@ -66,6 +72,42 @@ enum Verb {
     },
     /// Rebuilds the index of a stopped collector from history
     Rebuild,
+    /// Events for an assessor: a file of packed NDJSON, and a signed manifest beside it
+    Export {
+        #[command(flatten)]
+        asked: export::Asked,
+        /// The file; its manifest is FILE.manifest.json
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Everything a collector needs to stand up again, into a folder; only what is new is copied
+    Backup {
+        /// A folder of its own: new, empty, or with an earlier backup
+        dir: PathBuf,
+        /// File with the passphrase that the keys are sealed under; `-` reads standard input
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+        /// Reads every file of the backup that is there and compares, and changes nothing
+        #[arg(long)]
+        check: bool,
+        /// With --check: the public key of history (hex) that must have signed
+        #[arg(long, requires = "check")]
+        key: Option<String>,
+    },
+    /// A backup into a new data folder, named with --data
+    Restore {
+        /// The backup
+        dir: PathBuf,
+        /// File with the passphrase of the keys; `-` reads standard input
+        #[arg(long)]
+        passphrase_file: Option<PathBuf>,
+        /// The public key of history (hex) that must have signed
+        #[arg(long)]
+        key: Option<String>,
+        /// Takes over files that are not what was backed up, and names them
+        #[arg(long)]
+        accept_damage: bool,
+    },
     /// Keys and certificates: the collector's own, and those of agents
     #[command(subcommand)]
     Pki(PkiVerb),
@@ -165,8 +207,31 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
         }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
-        Verb::Verify { key, heads } => {
+        Verb::Verify { export: Some(file), key, .. } => {
+            let data = data(&cli.config, cli.data).ok();
+            carry::verify_export(&file, public_key(key)?, data.as_deref(), cli.json, out)
+        }
+        Verb::Verify { key, heads, .. } => {
             verify(&data(&cli.config, cli.data)?, key, heads, cli.json, out)
+        }
+        Verb::Export { asked, output } => carry::export(
+            &Reach::of(cli.config, cli.socket, cli.data),
+            asked,
+            &output,
+            cli.json,
+            out,
+        ),
+        Verb::Backup { dir, passphrase_file, check: true, key } => {
+            carry::check_backup(&dir, passphrase_file.as_deref(), public_key(key)?, cli.json, out)
+        }
+        Verb::Backup { dir, passphrase_file, .. } => {
+            let reach = Reach::of(cli.config, cli.socket, cli.data);
+            carry::backup(&reach, &dir, passphrase_file.as_deref(), cli.json, out)
+        }
+        Verb::Restore { dir, passphrase_file, key, accept_damage } => {
+            let data = cli.data.context("name a new or empty folder with --data")?;
+            let (passphrase, key) = (passphrase_file.as_deref(), public_key(key)?);
+            carry::restore(&dir, &data, passphrase, key, accept_damage, cli.json, out)
         }
         Verb::Rebuild => {
             let data = data(&cli.config, cli.data)?;
@@ -177,10 +242,13 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             Ok(0)
         }
         Verb::Pki(PkiVerb::Agents(command)) => {
-            ask(&cli.config, cli.socket, cli.data, cli.json, Command::Pki(command), out)
+            let reach = Reach::of(cli.config, cli.socket, cli.data);
+            ask(&reach, cli.json, Command::Pki(command), out)
         }
         Verb::Pki(verb) => pki(&data(&cli.config, cli.data)?, verb, cli.json, out),
-        Verb::Ask(command) => ask(&cli.config, cli.socket, cli.data, cli.json, command, out),
+        Verb::Ask(command) => {
+            ask(&Reach::of(cli.config, cli.socket, cli.data), cli.json, command, out)
+        }
     }
 }
 
@@ -194,55 +262,106 @@ fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<i32> {
     Ok(0)
 }
 
-/// Asks the daemon, or opens a stopped collector.
-fn ask(
-    path: &Path,
+/// How a collector is reached: over its socket when it runs, by its data folder when it does not.
+pub(crate) struct Reach {
+    config: PathBuf,
     socket: Option<PathBuf>,
     data: Option<PathBuf>,
-    json: bool,
-    command: Command,
-    out: &mut dyn Write,
-) -> anyhow::Result<i32> {
-    let mut rows: Vec<Value> = Vec::new();
-    let shape = table::shape(&command);
-    let mut show = |row: Value| -> bool {
-        if json {
-            return writeln!(out, "{row}").is_ok();
+}
+
+impl Reach {
+    fn of(config: PathBuf, socket: Option<PathBuf>, data: Option<PathBuf>) -> Reach {
+        Reach { config, socket, data }
+    }
+
+    fn socket(&self) -> anyhow::Result<PathBuf> {
+        match &self.socket {
+            Some(socket) => Ok(socket.clone()),
+            None => Ok(Config::load(&self.config)?.socket),
         }
-        rows.push(row);
-        true
-    };
-    let code = if let Some(data) = data {
-        let mut config = if path.exists() { Config::load(path)? } else { Config::default() };
-        config.data = data;
+    }
+
+    /// Carries a command out and shows each row until `see` fails; the exit code.
+    pub(crate) fn ask(
+        &self,
+        command: Command,
+        see: &mut (dyn FnMut(Value) -> anyhow::Result<()> + Send),
+    ) -> anyhow::Result<i32> {
+        let Some(data) = &self.data else {
+            return runtime()?.block_on(control::ask(&self.socket()?, &command, see));
+        };
+        let mut failed = Ok(());
+        let mut keep = |row| {
+            failed = see(row);
+            failed.is_ok()
+        };
+        let code = self.offline(data, async |services, who| {
+            commands::execute(services, who, command, &|| true, &mut keep).await
+        });
+        failed?;
+        code
+    }
+
+    /// The same for a backup, whose rows come with files.
+    pub(crate) fn ask_for_files(
+        &self,
+        asked: backup::Asked,
+        see: &mut (dyn FnMut(backup::Piece) -> anyhow::Result<()> + Send),
+    ) -> anyhow::Result<i32> {
+        let Some(data) = &self.data else {
+            return control::ask_for_files(&self.socket()?, &Command::Backup(asked), see);
+        };
+        let mut failed = Ok(());
+        let mut keep = |piece| {
+            failed = see(piece);
+            failed.is_ok()
+        };
+        let code = self.offline(data, async |services, who| {
+            backup::give(services, who, asked, &mut keep).await
+        });
+        failed?;
+        code
+    }
+
+    /// Opens a stopped collector, works on it, and closes it in order.
+    fn offline(
+        &self,
+        data: &Path,
+        work: impl AsyncFnOnce(&Services, &str) -> anyhow::Result<i32>,
+    ) -> anyhow::Result<i32> {
+        let mut config =
+            if self.config.exists() { Config::load(&self.config)? } else { Config::default() };
+        config.data = data.to_owned();
         runtime()?.block_on(async {
             let (services, judge) = Services::offline(config)?;
-            let who = format!("local:{}", control::user_name(rustix::process::getuid().as_raw()));
-            let mut found = Vec::new();
-            let mut keep = |row| {
-                found.push(row);
-                true
-            };
-            let code = commands::execute(&services, &who, command, &|| true, &mut keep).await;
-            found.into_iter().for_each(|row| {
-                let _ = show(row);
-            });
+            let code = work(&services, &operator()).await;
             services.desk.stop().await;
             tokio::task::spawn_blocking(move || judge.join())
                 .await?
                 .map_err(|_| anyhow::anyhow!("the judge panicked"))?;
             code
-        })?
-    } else {
-        let configured = match &socket {
-            Some(_) => PathBuf::new(),
-            None => Config::load(path)?.socket,
-        };
-        let socket = socket.unwrap_or(configured);
-        runtime()?.block_on(control::ask(&socket, &command, &mut |row| {
-            let _ = show(row);
-        }))?
-    };
+        })
+    }
+}
+
+/// Who runs this command, as history knows operators on the machine itself.
+pub(crate) fn operator() -> String {
+    format!("local:{}", control::user_name(rustix::process::getuid().as_raw()))
+}
+
+/// Asks the daemon, or opens a stopped collector, and prints what it answers.
+fn ask(reach: &Reach, json: bool, command: Command, out: &mut dyn Write) -> anyhow::Result<i32> {
+    let shape = table::shape(&command);
+    let mut rows: Vec<Value> = Vec::new();
+    let code = reach.ask(command, &mut |row| {
+        if json {
+            // Not `out`, which does not travel between threads. Who reads no further misses the rest.
+            let _ = writeln!(std::io::stdout(), "{row}");
+        } else {
+            rows.push(row);
+        }
+        Ok(())
+    })?;
     if !json {
         table::print(&shape, &rows, out)?;
     }
@@ -256,8 +375,8 @@ fn verify(
     json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<i32> {
-    let public_key = match key {
-        Some(text) => Some(identity::unhex(text.trim()).context("--key: not hexadecimal")?),
+    let public_key = match public_key(key)? {
+        Some(key) => Some(key),
         None => crate::pki::history_public_key(data)?,
     };
     let heads = match heads {
@@ -358,6 +477,12 @@ fn read_heads(file: &Path) -> anyhow::Result<Vec<Heads>> {
         all.push(Heads { time, heads, signature: bytes(&signature)? });
     }
     Ok(all)
+}
+
+/// A public key as given: hexadecimal.
+fn public_key(text: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
+    let unhex = |text: String| identity::unhex(text.trim()).context("--key: not hexadecimal");
+    text.map(unhex).transpose()
 }
 
 /// The data folder: as given, else as configured.

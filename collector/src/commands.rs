@@ -13,7 +13,7 @@ use crate::console::Views as _;
 use crate::history::tree;
 use crate::registry::{self, NewToken};
 use crate::services::Services;
-use crate::{search, time};
+use crate::{backup, export, search, time};
 
 /// How long an enrolment token is good for unless said otherwise.
 const TOKEN_TTL: &str = "1h";
@@ -71,6 +71,15 @@ pub enum Command {
     /// API tokens of accounts
     #[command(subcommand)]
     Token(ApiToken),
+    /// Packed and signed events, asked for by `export`, which writes them
+    #[command(skip)]
+    Export(export::Asked),
+    /// Everything of a backup, asked for by `backup`, which writes it
+    #[command(skip)]
+    Backup(backup::Asked),
+    /// That a backup arrived
+    #[command(skip)]
+    BackupMade(backup::Made),
 }
 
 /// What is done with alerts.
@@ -241,6 +250,14 @@ pub async fn execute(
         Command::Pki(command) => execute_pki(services, who, command, see).await,
         Command::User(command) => execute_user(services, who, command, see).await,
         Command::Token(command) => execute_token(services, who, command, see).await,
+        Command::Export(asked) => export::stream(services, who, asked, wanted, see).await,
+        Command::Backup(_) => {
+            anyhow::bail!("a backup is handed over as open files, and here are rows only")
+        }
+        Command::BackupMade(made) => {
+            backup::give::made(services, who, &made).await?;
+            Ok(0)
+        }
     }
 }
 

@@ -3,19 +3,33 @@
 //! One request is one line of JSON (a [`Command`]), the answer NDJSON rows and a last line
 //! `{"done": exit code}`. Who asks is the peer's user, which the kernel says; the socket's mode keeps
 //! out whoever may not ask at all. Who closes its end before the answer is whole wants no more of it.
+//!
+//! Rows of a backup come with an open file each, passed as a descriptor (SCM_RIGHTS) with the first
+//! byte of the row: whoever asked reads what only the daemon could open, and nothing is copied twice.
 
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::backup::{self, Piece};
 use crate::commands::{self, Command};
 use crate::services::Services;
 
@@ -27,6 +41,8 @@ const MAX_AT_ONCE: usize = 16;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Rows that wait for a slow reader.
 const ROWS: usize = 256;
+/// Bytes of an answer read at once, where files may come along.
+const READ: usize = 64 << 10;
 /// How long to wait after the system would not accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -96,18 +112,24 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
                 .await?);
         }
     };
-    let (rows, mut receiver) = mpsc::channel::<Value>(ROWS);
+    let (pieces, mut receiver) = mpsc::channel::<Piece>(ROWS);
     let work = tokio::spawn(async move {
         // A reader that is slow holds up its own request, not the threads that serve others.
-        let mut see = |row| tokio::task::block_in_place(|| rows.blocking_send(row)).is_ok();
-        let wanted = || !rows.is_closed();
+        let mut send =
+            |piece: Piece| tokio::task::block_in_place(|| pieces.blocking_send(piece)).is_ok();
+        if let Command::Backup(asked) = command {
+            return backup::give(&services, &who, asked, &mut send).await;
+        }
+        let wanted = || !pieces.is_closed();
+        let mut see = |row| send((row, None));
         commands::execute(&services, &who, command, &wanted, &mut see).await
     });
     let mut more = [0];
     loop {
         tokio::select! {
-            row = receiver.recv() => match row {
-                Some(row) => write.write_all(format!("{row}\n").as_bytes()).await?,
+            piece = receiver.recv() => match piece {
+                Some((row, None)) => write.write_all(format!("{row}\n").as_bytes()).await?,
+                Some((row, Some(file))) => pass(&mut write, &row, &file).await?,
                 None => break,
             },
             // A second request is none, and a peer that is gone needs no answer.
@@ -127,29 +149,107 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
     Ok(write.flush().await?)
 }
 
-/// Asks the daemon at `socket`; shows each row, returns the exit code.
+/// Writes a row and passes an open file with its first byte.
+async fn pass(write: &mut OwnedWriteHalf, row: &Value, file: &File) -> io::Result<()> {
+    let line = format!("{row}\n");
+    let stream: &UnixStream = write.as_ref();
+    let sent = stream
+        .async_io(Interest::WRITABLE, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let files = [file.as_fd()];
+            control.push(SendAncillaryMessage::ScmRights(&files));
+            let bytes = [IoSlice::new(line.as_bytes())];
+            Ok(rustix::net::sendmsg(stream, &bytes, &mut control, SendFlags::NOSIGNAL)?)
+        })
+        .await?;
+    write.write_all(&line.as_bytes()[sent..]).await
+}
+
+/// Asks the daemon at `socket`; shows each row until `see` fails, returns the exit code.
 pub async fn ask(
     socket: &Path,
     command: &Command,
-    see: &mut dyn FnMut(Value),
+    see: &mut dyn FnMut(Value) -> anyhow::Result<()>,
 ) -> anyhow::Result<i32> {
-    let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!("{}: no collector answers: start it, name its socket with --socket, or work on a stopped one with --data", socket.display())
-    })?;
+    let stream = UnixStream::connect(socket).await.with_context(|| nobody(socket))?;
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{}\n", serde_json::to_string(command)?).as_bytes()).await?;
     let mut lines = BufReader::new(read).lines();
     while let Some(line) = lines.next_line().await? {
         let row: Value = serde_json::from_str(&line)?;
-        if let Some(code) = row.get("done").and_then(Value::as_i64) {
-            if let Some(error) = row.get("error").and_then(Value::as_str) {
-                anyhow::bail!("{error}");
-            }
-            return Ok(i32::try_from(code)?);
+        match done(&row)? {
+            Some(code) => return Ok(code),
+            None => see(row)?,
         }
-        see(row);
     }
     anyhow::bail!("the collector broke off: see its log")
+}
+
+/// The same for what comes with open files. Blocking.
+pub fn ask_for_files(
+    socket: &Path,
+    command: &Command,
+    see: &mut dyn FnMut(Piece) -> anyhow::Result<()>,
+) -> anyhow::Result<i32> {
+    let mut stream =
+        std::os::unix::net::UnixStream::connect(socket).with_context(|| nobody(socket))?;
+    stream.write_all(format!("{}\n", serde_json::to_string(command)?).as_bytes())?;
+    let mut files = VecDeque::new();
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; READ]);
+    loop {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = bytes.drain(..=end).collect();
+            let row: Value = serde_json::from_slice(&line)?;
+            if let Some(code) = done(&row)? {
+                return Ok(code);
+            }
+            // A file comes with the first byte of its row, so it is here by now.
+            let file = if row["file"] == true { files.pop_front() } else { None };
+            see((row, file))?;
+        }
+        let read = receive(&stream, &mut buffer, &mut files)?;
+        anyhow::ensure!(read > 0, "the collector broke off: see its log");
+        bytes.extend_from_slice(&buffer[..read]);
+    }
+}
+
+fn receive(
+    stream: &std::os::unix::net::UnixStream,
+    buffer: &mut [u8],
+    files: &mut VecDeque<File>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [IoSliceMut::new(buffer)];
+    let received = loop {
+        match rustix::net::recvmsg(stream, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            received => break received?,
+        }
+    };
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(passed) = message {
+            files.extend(passed.map(File::from));
+        }
+    }
+    Ok(received.bytes)
+}
+
+/// The exit code of the last row; None for any other.
+fn done(row: &Value) -> anyhow::Result<Option<i32>> {
+    let Some(code) = row.get("done").and_then(Value::as_i64) else { return Ok(None) };
+    if let Some(error) = row.get("error").and_then(Value::as_str) {
+        anyhow::bail!("{error}");
+    }
+    Ok(Some(i32::try_from(code)?))
+}
+
+fn nobody(socket: &Path) -> String {
+    format!(
+        "{}: no collector answers: start it, name its socket with --socket, or work on a stopped one with --data",
+        socket.display()
+    )
 }
 
 /// The user's name, or its number when it has none.

@@ -17,6 +17,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod backup;
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod decode;
 pub mod detect;
 pub mod eval;
 pub mod event;
+pub mod export;
 pub mod history;
 pub mod hosts;
 pub mod inputs;
