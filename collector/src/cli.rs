@@ -63,7 +63,7 @@ enum Verb {
         /// An export to check instead, with its manifest beside it; no data folder is needed
         #[arg(long, value_name = "FILE", conflicts_with = "heads")]
         export: Option<PathBuf>,
-        /// The public key of history (hex), when not the one in the data folder
+        /// The public key of history (hexadecimal, or a file of it), when not the one in the data folder
         #[arg(long)]
         key: Option<String>,
         /// Chain heads an agent kept (`hengwei-agent heads`)
@@ -90,7 +90,7 @@ enum Verb {
         /// Reads every file of the backup that is there and compares, and changes nothing
         #[arg(long)]
         check: bool,
-        /// With --check: the public key of history (hex) that must have signed
+        /// With --check: the public key of history that must have signed (hexadecimal, or a file of it)
         #[arg(long, requires = "check")]
         key: Option<String>,
     },
@@ -101,7 +101,7 @@ enum Verb {
         /// File with the passphrase of the keys; `-` reads standard input
         #[arg(long)]
         passphrase_file: Option<PathBuf>,
-        /// The public key of history (hex) that must have signed
+        /// The public key of history that must have signed (hexadecimal, or a file of it)
         #[arg(long)]
         key: Option<String>,
         /// Takes over files that are not what was backed up, and names them
@@ -479,10 +479,16 @@ fn read_heads(file: &Path) -> anyhow::Result<Vec<Heads>> {
     Ok(all)
 }
 
-/// A public key as given: hexadecimal.
-fn public_key(text: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
-    let unhex = |text: String| identity::unhex(text.trim()).context("--key: not hexadecimal");
-    text.map(unhex).transpose()
+/// A public key as given: hexadecimal, or a file that holds it.
+fn public_key(given: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(given) = given else { return Ok(None) };
+    let path = Path::new(&given);
+    let text = if path.is_file() {
+        std::fs::read_to_string(path).with_context(|| given.clone())?
+    } else {
+        given
+    };
+    Ok(Some(identity::unhex(text.trim()).context("--key: neither hexadecimal nor a file of it")?))
 }
 
 /// The data folder: as given, else as configured.

@@ -167,7 +167,7 @@ pub async fn stream(
         heads: StatedHeads::from(&services.history.sign_heads()),
     };
     let text = statement::sign(statement::EXPORT, &manifest, &*services.pki)?;
-    see(json!({ "manifest": text }));
+    ensure!(see(json!({ "manifest": text })), "broken off by who asked");
     Ok(0)
 }
 
@@ -560,6 +560,48 @@ mod tests {
             fs::write(&path, bytes).expect("writes");
         }
         assert!(check(&file, None).expect("checks").findings.is_empty());
+    }
+
+    fn noted(services: &Services) -> Vec<(String, Value)> {
+        let mut noted = Vec::new();
+        services
+            .history
+            .entries(None, None, &mut |_, entry| {
+                let body = serde_json::from_str(&entry.body).expect("JSON");
+                noted.push((entry.action, body));
+                true
+            })
+            .expect("reads");
+        noted
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn history_hears_of_an_export_whole_or_broken() {
+        let scene = crate::services::tests::Scene::new();
+        let (services, judge) = scene.open();
+        let asked = || Asked { query: Some("absent".to_owned()), ..Asked::default() };
+        let file = scene.path("a.zst");
+        let mut target = Target::create(&file).expect("begins");
+        let mut see = |row| target.take(&row).is_ok();
+        stream(&services, "local:me", asked(), &|| true, &mut see).await.expect("exports");
+        let manifest = target.finish().expect("finishes");
+        let checked = check(&file, Some(&services.pki.history_key())).expect("checks");
+        assert_eq!((checked.findings, manifest.rows), (Vec::new(), 0));
+        let [(made, body), (begun, _)] = &noted(&services)[..] else { panic!("two entries") };
+        assert_eq!((made.as_str(), begun.as_str()), ("export.made", "export.begun"));
+        assert_eq!(body["file"]["sha256"], manifest.file.sha256, "{body}");
+        assert_eq!(body["asked"]["query"], "absent");
+        assert_eq!(manifest.heads.newest(), 2, "the heads cover the record of the export");
+        // Whoever turns away before the end has left a trace.
+        let turned = stream(&services, "local:me", asked(), &|| true, &mut |_| false).await;
+        assert!(turned.is_err());
+        let turned = stream(&services, "local:me", asked(), &|| false, &mut |_| true).await;
+        assert!(turned.is_err());
+        let actions: Vec<_> = noted(&services).into_iter().map(|(action, _)| action).collect();
+        let expected = ["export.broken", "export.begun", "export.broken", "export.begun"];
+        assert_eq!(actions[..4], expected);
+        services.desk.stop().await;
+        judge.join().expect("ends");
     }
 
     #[test]

@@ -461,10 +461,33 @@ fn text(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::alerts::State;
     use crate::history::{Draft, Options, Put};
+
+    /// A data folder with keys, for tests of what needs a whole collector.
+    pub(crate) struct Scene(tempfile::TempDir);
+
+    impl Scene {
+        pub(crate) fn new() -> Scene {
+            let scene = Scene(tempfile::tempdir().expect("a directory"));
+            let (names, root) = (["localhost".to_owned()], scene.path("root"));
+            let passphrase = b"a passphrase of the root";
+            crate::pki::setup::init(&scene.path("data"), &names, &root, passphrase, time::now())
+                .expect("makes keys");
+            scene
+        }
+
+        pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
+            self.0.path().join(name)
+        }
+
+        pub(crate) fn open(&self) -> (Services, JoinHandle<()>) {
+            let config = Config { data: self.path("data"), ..Config::default() };
+            Services::offline(config).expect("opens")
+        }
+    }
 
     fn alert(n: u32, level: &str, state: State) -> Alert {
         let mut alert: Alert = serde_json::from_value(json!({

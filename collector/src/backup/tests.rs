@@ -94,6 +94,12 @@ impl Place {
         files
     }
 
+    /// What the folder's backup says is in it.
+    fn listed(&self) -> Vec<String> {
+        let signed = read_statement(&self.dir()).expect("reads").expect("a statement");
+        signed.statement.files.into_iter().map(|file| file.name).collect()
+    }
+
     fn findings(&self) -> Vec<String> {
         check(&self.dir(), None, Some(&self.own.public())).expect("checks").findings
     }
@@ -113,25 +119,26 @@ fn actions(history: &History) -> Vec<String> {
 #[test]
 fn a_second_backup_copies_what_is_new_and_drops_what_is_not_listed() {
     let mut place = Place::new();
-    place.commit("one");
-    assert_eq!(place.back_up().copied, 2, "a segment and a checkpoint");
-    assert_eq!(place.back_up().copied, 0);
-    for action in ["two", "three"] {
+    let mut before = Vec::new();
+    for action in ["one", "two", "three"] {
         place.commit(action);
-        assert_eq!(place.back_up().copied, 2);
+        let taken = place.back_up();
+        let after = place.files();
+        let mut expected = place.listed();
+        expected.extend(["backup.json", "history/manifest", "lock"].map(str::to_owned));
+        expected.sort();
+        assert_eq!(after, expected, "what is listed, and nothing else");
+        let is_new = |name: &&String| !before.contains(*name) && !name.contains("manifest");
+        let new = after.iter().filter(|name| name.starts_with("history/")).filter(is_new).count();
+        assert!(new > 0 && taken.copied == new as u64, "{taken:?}");
+        assert_eq!(place.findings(), Vec::<String>::new());
+        before = after;
+        assert_eq!(place.back_up().copied, 0);
+        assert_eq!(place.files(), before);
     }
-    // Three segments; of the three checkpoints the newest two are kept.
-    let segments = (1..=3).map(|n| format!("history/segments/record-{n:020}-{n:020}.seg"));
-    let checkpoints = (2..=3).map(|n| format!("history/checkpoints/{n:020}.ckpt"));
-    let mut expected: Vec<_> = ["backup.json", "history/manifest", "history/manifest-3", "lock"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(segments)
-        .chain(checkpoints)
-        .collect();
-    expected.sort();
-    assert_eq!(place.files(), expected);
-    assert_eq!(place.findings(), Vec::<String>::new());
+    // A checkpoint of which nothing depends any more went; no segment did.
+    assert_eq!(before.iter().filter(|name| name.ends_with(".seg")).count(), 3);
+    assert!(before.iter().filter(|name| name.ends_with(".ckpt")).count() <= 2);
 }
 
 #[test]
@@ -152,7 +159,7 @@ fn a_backup_that_breaks_off_leaves_the_last_one_whole() {
         assert_eq!(fs::read(place.dir().join(STATEMENT)).expect("reads"), before);
         assert_eq!(place.findings(), Vec::<String>::new(), "{pieces} of {whole}");
     }
-    // What came before it broke off is looked at, and not copied again: only the last never came.
+    // What came before it broke off is looked at and not copied again: only the last never came.
     assert_eq!(place.back_up().copied, 1);
 }
 
@@ -179,7 +186,7 @@ fn what_was_damaged_is_named_and_not_restored_unless_accepted() {
     let restored = restore(&place.dir(), &target, &how(true)).expect("restores");
     assert_eq!(restored.damaged, [name]);
     fs::remove_dir_all(&target).expect("removes");
-    // A file that is gone is copied again, and so is one of another length.
+    // A file that is gone is copied again.
     fs::remove_file(&path).expect("removes");
     assert_eq!(place.findings().len(), 1);
     assert_eq!(place.back_up().copied, 1);
@@ -295,4 +302,35 @@ fn keys_come_back_under_their_passphrase_alone() {
     let secret = fs::read_to_string(target.join("secrets/webhook")).expect("reads");
     assert_eq!(secret, "a secret of a channel");
     assert_eq!(format!("{good:?}"), "Passphrase(secret)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_hears_who_took_a_backup_and_keys_are_not_for_everybody() {
+    let scene = crate::services::tests::Scene::new();
+    let (services, judge) = scene.open();
+    let passphrase = || {
+        let path = scene.path("passphrase");
+        fs::write(&path, "a good long passphrase").expect("writes");
+        Some(Passphrase::read(&path).expect("reads"))
+    };
+    let me = format!("local:{}", crate::control::user_name(rustix::process::getuid().as_raw()));
+    let mut names = Vec::new();
+    let mut send = |(row, file): Piece| {
+        assert_eq!(row["file"] == true, file.is_some(), "{row}");
+        names.extend(row["name"].as_str().map(str::to_owned));
+        true
+    };
+    let asked = Asked { passphrase: passphrase() };
+    let refused = give(&services, "local:somebody", asked, &mut send).await;
+    assert!(refused.expect_err("refuses").to_string().contains("keys are given to root"));
+    assert_eq!(actions(&services.history), Vec::<String>::new(), "nothing left");
+    give(&services, "local:somebody", Asked::default(), &mut send).await.expect("gives");
+    assert!(!names.contains(&KEYS.to_owned()));
+    let asked = Asked { passphrase: passphrase() };
+    give(&services, &me, asked, &mut |(row, _)| row["name"] != KEYS).await.expect("gives");
+    let made = Made { commit: 2, files: 3, bytes: 4, copied_bytes: 4, damaged: Vec::new() };
+    give::made(&services, &me, &made).await.expect("notes");
+    assert_eq!(actions(&services.history), ["backup.made", "backup.begun", "backup.begun"]);
+    services.desk.stop().await;
+    judge.join().expect("ends");
 }

@@ -5,24 +5,30 @@
 //! one view, whose readers keep them from being unlinked; the checkpoints are opened at once, since
 //! the next seal removes the older one. The manifest is a copy of the one in force, with heads signed
 //! at exactly its last sealed commit: those it has may speak of commits that are still in the log.
+//! A list from which something was removed must not go without the decision that removed it, and that
+//! may be in the log still: when segments went while the log was sealed, it is sealed again.
 //!
 //! Commits, seals, merges and retention go on meanwhile.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use bytes::Bytes;
 use hengwei_protocol::wire::Heads;
 
 use super::chain::Tips;
-use super::commit::locked;
+use super::commit::{Inner, locked};
 use super::open::{CHECKPOINTS, SEGMENTS};
 use super::read::{History, Sealed, View};
 use super::stored::Manifest;
 use super::{Error, manifest, seal};
 use crate::time;
+
+/// How often the log is sealed again because segments went meanwhile.
+const ATTEMPTS: usize = 20;
 
 /// History as of one commit.
 #[derive(Debug)]
@@ -76,14 +82,28 @@ impl FrozenFile {
     }
 }
 
+/// The list of what is sealed with the view of the same moment, for as long as the list is held: all
+/// that was decided about what it lists is part of it.
+fn settled(inner: &Inner) -> Result<(MutexGuard<'_, Manifest>, Arc<View>), Error> {
+    for _ in 0..ATTEMPTS {
+        let before: Vec<String> =
+            locked(&inner.manifest).segments.iter().map(|segment| segment.file.clone()).collect();
+        seal::all(inner)?;
+        let listed = locked(&inner.manifest);
+        let names: HashSet<&str> = listed.segments.iter().map(|it| it.file.as_str()).collect();
+        if before.iter().all(|name| names.contains(name.as_str())) {
+            return Ok((listed, inner.view()));
+        }
+    }
+    let text = "history changes faster than it can be held still; try again";
+    Err(Error::Unusable(text.to_owned()))
+}
+
 impl History {
     /// Seals what is committed and holds everything up to there still.
     pub fn freeze(&self) -> Result<Frozen, Error> {
         let inner = self.inner();
-        seal::all(inner)?;
-        // Held, the list and the view are of the same moment.
-        let listed = locked(&inner.manifest);
-        let view = inner.view();
+        let (listed, view) = settled(inner)?;
         let mut heads = Tips::from_stored(&listed.tips).heads(time::now());
         if let Some(key) = &inner.key {
             key.sign_heads(&mut heads);

@@ -1,6 +1,7 @@
 //! What the tests of history share: drafts, a key, copies of a folder, and what history returns.
 
 mod faults;
+mod freezing;
 mod keeping;
 mod model;
 mod sealing;
