@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check torture boot-test bench deps deps-test clean
+.PHONY: help build release demo test check torture boot-test bench bench-history deps deps-test deps-bench clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make torture       the long fault tests'
 	@echo 'make boot-test     both services under a real systemd (root)'
 	@echo 'make bench         measurements'
+	@echo 'make bench-history those of history alone (HISTORY_BENCH=--quick for short ones)'
 	@echo 'make build         both binaries, for development'
 	@echo 'make release       both binaries, as shipped'
 
@@ -22,6 +23,9 @@ deps:
 
 deps-test: deps
 	@./packaging/install-deps.sh test
+
+deps-bench: deps
+	@./packaging/install-deps.sh bench
 
 build: deps
 	$(CARGO) build --locked --workspace --bins
@@ -55,7 +59,12 @@ torture: deps-test release
 boot-test: build
 	./tests/boot.sh
 
-bench: release
+# What history costs and how fast it answers, beside zstd, zstdgrep and grep. Takes the real logs below
+# CORPORA into account; room for the largest size is needed below TMPDIR (14 GB), or it is skipped.
+bench-history: deps-bench release
+	target/release/hengwei-history-bench $(HISTORY_BENCH)
+
+bench: release bench-history
 	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-agent --lib cost_of -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-collector --lib commit_speed -- --ignored --nocapture

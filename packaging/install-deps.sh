@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building (`build`) or testing (`test`) needs and this machine lacks. Does nothing, and
-# asks for no rights, when nothing is missing.
+# Installs what building (`build`), testing (`test`) or measuring (`bench`) needs and this machine
+# lacks. Does nothing, and asks for no rights, when nothing is missing.
 set -euo pipefail
 
 what=${1:-build}
@@ -12,6 +12,10 @@ command -v cargo >/dev/null || command -v curl >/dev/null || packages+=(curl)
 if [ "$what" = test ]; then
     command -v prometheus >/dev/null || packages+=(prometheus)
     command -v promtool >/dev/null || packages+=(prometheus)
+fi
+if [ "$what" = bench ]; then
+    command -v zstdgrep >/dev/null || packages+=(zstd)
+    command -v grep >/dev/null || packages+=(grep)
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then

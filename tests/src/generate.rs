@@ -174,6 +174,11 @@ fn work(from: i64, until: i64) -> i64 {
     days * DAY.iter().sum::<i64>() * HOUR + since_day_began(until) - since_day_began(from)
 }
 
+/// A time as syslog writes it in the hospital's zone: `Nov  2 07:30:00`.
+pub fn syslog_stamp(time: i64) -> String {
+    stamp::Stamp::of(time).syslog()
+}
+
 /// Which scene, by how often each is played in ten thousand.
 fn scene(stage: &mut Stage) {
     type Play = fn(&mut Stage);

@@ -1,0 +1,64 @@
+//! How a figure is printed.
+
+/// What a figure should be, where somebody said so.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal {
+    /// The figure itself.
+    AtMost(f64),
+    /// The figure over the peer's.
+    RatioAtMost(f64),
+}
+
+/// A figure alone.
+pub(super) fn row(name: &str, value: f64, unit: &str) {
+    println!("{name} {} {unit}", figure(value));
+}
+
+/// A figure with its goal.
+pub(super) fn row_for(name: &str, value: f64, unit: &str, goal: Goal) {
+    println!("{name} {} {unit}{}", figure(value), met(value, value, goal));
+}
+
+/// A figure and that of a peer, in the same unit.
+pub(super) fn row_beside(
+    name: &str,
+    value: f64,
+    unit: &str,
+    peer: (&str, f64),
+    goal: Option<Goal>,
+) {
+    let ratio = if peer.1 == 0.0 { f64::NAN } else { value / peer.1 };
+    let goal = goal.map(|goal| met(value, ratio, goal)).unwrap_or_default();
+    println!(
+        "{name} {} {unit} | {} {} | {}{goal}",
+        figure(value),
+        peer.0,
+        figure(peer.1),
+        figure(ratio)
+    );
+}
+
+fn met(value: f64, ratio: f64, goal: Goal) -> String {
+    let (figure_is, most, what) = match goal {
+        Goal::AtMost(most) => (value, most, "at most"),
+        Goal::RatioAtMost(most) => (ratio, most, "ratio at most"),
+    };
+    let word = if figure_is <= most { "met" } else { "missed" };
+    format!(" | goal: {what} {}: {word}", figure(most))
+}
+
+fn figure(value: f64) -> String {
+    match value.abs() {
+        1000.0.. => format!("{value:.0}"),
+        10.0..1000.0 => format!("{value:.1}"),
+        1.0..10.0 => format!("{value:.2}"),
+        0.0 => "0".to_owned(),
+        _ => format!("{value:.4}"),
+    }
+}
+
+/// The middle one of several, 0 of none.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(0.0)
+}
