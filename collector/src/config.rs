@@ -9,11 +9,18 @@ use std::path::{Path, PathBuf};
 use hengwei_rules::Level;
 use serde::Deserialize;
 
+use crate::history::{Class, Keep, MINIMUM_DAYS, Policy};
+
 /// Where the configuration is, unless said otherwise.
 pub const PATH: &str = "/etc/hengwei/collector.toml";
 
 /// Where history is, below the data folder.
 pub const HISTORY: &str = "history";
+
+/// The longest anything can be kept: a century.
+const MOST_DAYS: u32 = 36_500;
+/// Further ahead nobody can tell.
+const MOST_WARN_DAYS: u32 = 365;
 
 /// The file, as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +45,8 @@ pub struct Config {
     pub console: Console,
     /// Prometheus.
     pub metrics: Metrics,
+    /// How long history is kept.
+    pub history: History,
     /// Rules.
     pub rules: Rules,
     /// Guarded systems.
@@ -92,6 +101,38 @@ pub struct Rules {
     pub threshold: Level,
 }
 
+/// How long history is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct History {
+    /// Whether security records and decisions may be kept for less than [`MINIMUM_DAYS`].
+    pub allow_short_retention: bool,
+    /// So many days before a disk or a limit is full it is told.
+    pub warn_days: u32,
+    /// Inventory.
+    pub asset: Kept,
+    /// Measurements.
+    pub performance: Kept,
+    /// Logs that no decoder raised to security.
+    pub log: Kept,
+    /// Security records.
+    pub security: Kept,
+    /// Decisions: alerts and their changes, what operators did.
+    pub record: Kept,
+}
+
+/// How long one class is kept. What is absent is as the class's default.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// What is older goes.
+    pub days: Option<u32>,
+    /// What is younger never goes, whatever `max_bytes` says; as `days` unless said.
+    pub at_least_days: Option<u32>,
+    /// What the class may take on disk; 0 is as much as there is.
+    pub max_bytes: Option<u64>,
+}
+
 /// Guarded systems.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -112,6 +153,7 @@ impl Default for Config {
             pki: Pki::default(),
             console: Console::default(),
             metrics: Metrics::default(),
+            history: History::default(),
             rules: Rules::default(),
             systems: Systems::default(),
             notify: toml::Table::new(),
@@ -140,6 +182,80 @@ impl Default for Console {
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics { listen: SocketAddr::from(([127, 0, 0, 1], 9600)) }
+    }
+}
+
+impl Default for History {
+    fn default() -> History {
+        let policy = Policy::default();
+        let kept = |class| {
+            let Keep { days, max_bytes, .. } = *policy.of(class);
+            Kept { days: Some(days), at_least_days: None, max_bytes: Some(max_bytes) }
+        };
+        History {
+            allow_short_retention: false,
+            warn_days: policy.warn_days,
+            asset: kept(Class::Asset),
+            performance: kept(Class::Performance),
+            log: kept(Class::Log),
+            security: kept(Class::Security),
+            record: kept(Class::Record),
+        }
+    }
+}
+
+impl History {
+    fn kept(&self, class: Class) -> &Kept {
+        match class {
+            Class::Asset => &self.asset,
+            Class::Performance => &self.performance,
+            Class::Log => &self.log,
+            Class::Security => &self.security,
+            Class::Record => &self.record,
+        }
+    }
+
+    /// As used.
+    pub fn policy(&self) -> Policy {
+        let default = Policy::default();
+        let keep = Class::ALL.map(|class| {
+            let Kept { days, at_least_days, max_bytes } = *self.kept(class);
+            let days = days.unwrap_or(default.of(class).days);
+            Keep {
+                days,
+                at_least_days: at_least_days.unwrap_or(days),
+                max_bytes: max_bytes.unwrap_or(default.of(class).max_bytes),
+            }
+        });
+        Policy { keep, warn_days: self.warn_days }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        let policy = self.policy();
+        for class in Class::ALL {
+            let Keep { days, at_least_days, .. } = *policy.of(class);
+            let name = class.as_str();
+            anyhow::ensure!(
+                (1..=MOST_DAYS).contains(&days),
+                "history.{name}.days: {days} is not from 1 to {MOST_DAYS}"
+            );
+            anyhow::ensure!(
+                (1..=days).contains(&at_least_days),
+                "history.{name}.at_least_days: {at_least_days} is not from 1 to its days, {days}"
+            );
+        }
+        if let Some((class, days)) = policy.short().next().filter(|_| !self.allow_short_retention) {
+            anyhow::bail!(
+                "history.{}: kept for {days} days, where {MINIMUM_DAYS} are the least: keep it longer, or set history.allow_short_retention = true, which is recorded",
+                class.as_str()
+            );
+        }
+        anyhow::ensure!(
+            (1..=MOST_WARN_DAYS).contains(&self.warn_days),
+            "history.warn_days: {} is not from 1 to {MOST_WARN_DAYS}",
+            self.warn_days
+        );
+        Ok(())
     }
 }
 
@@ -196,6 +312,7 @@ impl Config {
         {
             anyhow::ensure!((1..=825).contains(&days), "pki.{key}: {days} is not from 1 to 825");
         }
+        self.history.check()?;
         for (name, section) in &self.inputs {
             let known = crate::inputs::INPUTS.iter().find(|input| input.name == name);
             let names = || {
@@ -254,6 +371,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_said_of_a_class_is_as_by_default() {
+        let text = "[history.performance]\nmax_bytes = 5\n[history.log]\ndays = 400";
+        let policy = Config::parse(text).expect("it parses").history.policy();
+        let mut expected = Policy::default();
+        expected.keep[1].max_bytes = 5;
+        expected.keep[2] = Keep::days(400);
+        assert_eq!(policy, expected);
+        assert_eq!(Config::default().history.policy(), Policy::default());
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         for (text, expected) in [
             ("", "fine"),
@@ -270,6 +398,23 @@ mod tests {
             ("[inputs.agent]", "inputs.agent: no such input; there are: agents"),
             ("[notify.pigeon]", "`[notify.pigeon]`: no such channel"),
             ("site = \"Rén\"", "site: `Rén` is no name"),
+            ("[history.log]\ndays = 0", "history.log.days: 0 is not from 1 to 36500"),
+            (
+                "[history.log]\ndays = 90\nat_least_days = 91",
+                "history.log.at_least_days: 91 is not from 1 to its days, 90",
+            ),
+            ("[history.log]\ndays = 1\nmax_bytes = 1_000_000", "fine"),
+            ("[history.logs]\ndays = 1", "line 1: unknown field `logs`, expected one of"),
+            ("[history]\nwarn_days = 0", "history.warn_days: 0 is not from 1 to 365"),
+            (
+                "[history.security]\ndays = 179",
+                "history.security: kept for 179 days, where 180 are the least: keep it longer, or",
+            ),
+            (
+                "[history.record]\ndays = 365\nat_least_days = 30",
+                "history.record: kept for 30 days, where 180 are the least",
+            ),
+            ("[history]\nallow_short_retention = true\n[history.security]\ndays = 7", "fine"),
         ] {
             assert!(message(text).starts_with(expected), "{text}: {}", message(text));
         }

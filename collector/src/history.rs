@@ -67,6 +67,7 @@ pub use chain::{Class, canonical_heads, verify_heads};
 pub use commit::Writer;
 pub use disk::{Disk, Real, Space};
 pub use freeze::{Frozen, FrozenFile};
+pub use growth::HORIZON_DAYS;
 pub use open::{Options, rebuild};
 pub use read::History;
 pub use retention::{Begin, Keep, MINIMUM_DAYS, Policy, Removal, Rule};

@@ -31,7 +31,7 @@ use crate::alerts;
 use crate::decode;
 use crate::detect::{Batch, Detector, Matches, Rules};
 use crate::event::{Events, Sender, names};
-use crate::history::{self, Draft, Entry, History, Put, Received, Writer, tree};
+use crate::history::{self, Committed, Draft, Entry, History, Put, Received, Writer, tree};
 use crate::hosts::{Fleet, Observer};
 use crate::metrics::Metrics;
 use crate::store::{self, Decide, Decided, Decision, Error};
@@ -106,7 +106,8 @@ type Transaction = Box<dyn FnOnce(&History, i64) -> Option<Open> + Send>;
 /// A transaction that decided, and how to answer once that is on disk.
 struct Open {
     decision: Decision,
-    answer: Box<dyn FnOnce(Result<(), Error>) + Send>,
+    /// Takes the number of the commit, 0 when there was nothing to commit.
+    answer: Box<dyn FnOnce(Result<u64, Error>) + Send>,
 }
 
 enum Work {
@@ -178,11 +179,20 @@ impl Desk {
         T: Send + 'static,
         F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
     {
+        self.commit(decide).await.map(|(_, value)| value)
+    }
+
+    /// The same, with the number of the commit that holds the decision, 0 when it was empty.
+    pub async fn commit<T, F>(&self, decide: F) -> Result<(u64, T), Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
+    {
         let (answer, receiver) = oneshot::channel();
         let transaction: Transaction = Box::new(move |history, now| match decide(history, now) {
             Ok((decision, value)) => {
-                let answer = Box::new(move |written: Result<(), Error>| {
-                    drop(answer.send(written.map(|()| value)));
+                let answer = Box::new(move |written: Result<u64, Error>| {
+                    drop(answer.send(written.map(|number| (number, value))));
                 });
                 Some(Open { decision, answer })
             }
@@ -479,7 +489,7 @@ impl Judge {
         let Some(open) = decided else { return };
         let Open { decision, answer } = open;
         if decision.entries.is_empty() && decision.puts.is_empty() {
-            answer(Ok(()));
+            answer(Ok(0));
             return;
         }
         let mut draft =
@@ -492,15 +502,18 @@ impl Judge {
                 self.feed(&mut draft, &alert);
             }
         }
-        if let Err(error) = self.write(draft) {
-            tracing::error!(%error, "a decision was not written and changes nothing");
-            self.next_feed = next_feed;
-            answer(Err(Error::Busy(error.to_string())));
-            return;
-        }
+        let number = match self.write(draft) {
+            Ok(committed) => committed.number,
+            Err(error) => {
+                tracing::error!(%error, "a decision was not written and changes nothing");
+                self.next_feed = next_feed;
+                answer(Err(Error::Busy(error.to_string())));
+                return;
+            }
+        };
         // What officers changed is read anew by the next finding.
         self.detector.book.clear();
-        answer(Ok(()));
+        answer(Ok(number));
         self.publish.send_replace(self.next_feed - 1);
     }
 
@@ -511,7 +524,7 @@ impl Judge {
             self.history.heads()
         } else {
             match self.write(draft) {
-                Ok(heads) => heads,
+                Ok(committed) => committed.heads,
                 Err(error) => {
                     let reason = error.to_string();
                     if matches!(error, history::Error::Full(_)) {
@@ -531,12 +544,12 @@ impl Judge {
     }
 
     /// Writes a commit. After an error nothing has happened.
-    fn write(&mut self, mut draft: Draft) -> Result<Heads, history::Error> {
+    fn write(&mut self, mut draft: Draft) -> Result<Committed, history::Error> {
         if self.writer.wants_correlations() {
             draft.correlations = Some(self.detector.snapshot());
         }
         match self.writer.commit(draft) {
-            Ok(committed) => Ok(committed.heads),
+            Ok(committed) => Ok(committed),
             Err(error @ history::Error::Poisoned(_)) => {
                 tracing::error!(%error, "history can't be written: the process ends, and opens it again at its next start");
                 std::process::exit(crate::EXIT_BUG);

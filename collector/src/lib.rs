@@ -41,6 +41,7 @@ pub mod pki;
 pub mod placed;
 pub mod registry;
 pub mod replay;
+pub mod retention;
 pub mod search;
 pub mod serve;
 pub mod services;

@@ -27,6 +27,7 @@ use prometheus::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::history::HORIZON_DAYS;
 use crate::notify::{CHANNELS, Outcome};
 use crate::serve;
 
@@ -99,6 +100,16 @@ metrics! {
     commit_seconds: Histogram = "hengwei_commit_seconds"
         "Time a commit took, its sync included." [];
     history_bytes: IntGaugeVec = "hengwei_history_bytes" "Bytes history takes on disk." ["class"];
+    history_bytes_per_day: IntGaugeVec = "hengwei_history_bytes_per_day"
+        "Bytes of segments that came on each of the last days; 0 before a day was measured." ["class"];
+    history_oldest: IntGaugeVec = "hengwei_history_oldest_timestamp_seconds"
+        "When the oldest record that is kept was ingested, Unix seconds; 0 when there is none."
+        ["class"];
+    history_removed_bytes: IntCounterVec = "hengwei_history_removed_bytes_total"
+        "Bytes of segments that retention removed." ["class"];
+    history_days_left: IntGaugeVec = "hengwei_history_days_left"
+        "Days until the disk, or the limit of a class, is full at the growth of the last days; 3650 when that is not in sight."
+        ["limit"];
     history_free_bytes: IntGauge = "hengwei_history_free_bytes"
         "Bytes free on the file system history is on." [];
     history_rebuilds: IntCounter = "hengwei_history_rebuilds_total"
@@ -215,6 +226,24 @@ impl Metrics {
         self.history_bytes.with_label_values(&[class]).set(whole(bytes));
     }
 
+    /// How a class of [`CLASSES`] grows, and when its oldest record came (Unix nanoseconds).
+    pub fn history_class(&self, class: &'static str, per_day: Option<u64>, oldest: Option<i64>) {
+        self.history_bytes_per_day.with_label_values(&[class]).set(whole(per_day.unwrap_or(0)));
+        let seconds = oldest.map_or(0, |nanos| nanos / crate::time::SECOND);
+        self.history_oldest.with_label_values(&[class]).set(seconds);
+    }
+
+    /// Retention removed bytes of a class.
+    pub fn history_removed(&self, class: &'static str, bytes: u64) {
+        self.history_removed_bytes.with_label_values(&[class]).inc_by(bytes);
+    }
+
+    /// Days until a limit is full: `disk`, or a class of [`CLASSES`].
+    pub fn history_days_left(&self, limit: &'static str, days: Option<u32>) {
+        let days = days.unwrap_or(HORIZON_DAYS);
+        self.history_days_left.with_label_values(&[limit]).set(i64::from(days));
+    }
+
     /// Bytes free where history is.
     pub fn history_free(&self, bytes: u64) {
         self.history_free_bytes.set(whole(bytes));
@@ -298,7 +327,11 @@ impl Metrics {
         }
         for class in CLASSES {
             self.history_bytes.with_label_values(&[*class]);
+            self.history_removed(class, 0);
+            self.history_class(class, None, None);
+            self.history_days_left(class, None);
         }
+        self.history_days_left("disk", None);
         for cause in Cause::ALL {
             self.gaps.with_label_values(&[cause.as_str()]);
         }

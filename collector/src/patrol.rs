@@ -16,14 +16,14 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Sender;
-use crate::history::{Put, tree};
+use crate::history::{Put, Status, tree};
 use crate::inputs::{ConnectionInfo, Observer};
 use crate::own::{Note, Own};
 use crate::services::Services;
 use crate::store::{Decision, Error};
 use crate::systems::{self, Gauges};
 use crate::time;
-use crate::watch::{Disk, View, Watch};
+use crate::watch::{Disk, Limit, View, Watch};
 
 /// How often it looks around.
 const ROUND: Duration = Duration::from_secs(10);
@@ -210,7 +210,8 @@ impl Patrol {
                 size_bytes: status.total_bytes as f64,
                 avail_bytes: status.free_bytes as f64,
             };
-            let view = View::of(started, &services.fleet, coverage, vec![disk]);
+            let mut view = View::of(started, &services.fleet, coverage, vec![disk]);
+            view.limits = limits(&status);
             let notes = watch.check(&view, now);
             (watch, notes, status, services.open_alerts().0)
         });
@@ -237,18 +238,18 @@ impl Patrol {
         Ok(())
     }
 
-    fn gauge(
-        &mut self,
-        status: &crate::history::Status,
-        open: &std::collections::BTreeMap<String, u64>,
-    ) {
+    fn gauge(&mut self, status: &Status, open: &std::collections::BTreeMap<String, u64>) {
         let metrics = &self.services.metrics;
         for level in ["informational", "low", "medium", "high", "critical"] {
             metrics.alerts_open(level, open.get(level).copied().unwrap_or_default());
         }
         for class in &status.classes {
-            metrics.history_bytes(class.class.as_str(), class.bytes);
+            let name = class.class.as_str();
+            metrics.history_bytes(name, class.bytes);
+            metrics.history_class(name, class.bytes_per_day, class.oldest);
+            metrics.history_days_left(name, class.days_left);
         }
+        metrics.history_days_left("disk", status.days_left);
         metrics.history_bytes("log", status.log_bytes);
         metrics.history_free(status.free_bytes);
         for _ in self.told.0..status.rebuilds {
@@ -257,4 +258,26 @@ impl Patrol {
         metrics.history_damaged(status.damaged.saturating_sub(self.told.1));
         self.told = (status.rebuilds, status.damaged);
     }
+}
+
+/// What of history can be full: each class that has a limit, and the disk under all of them.
+fn limits(status: &Status) -> Vec<Limit> {
+    let per_day = status.classes.iter().filter_map(|class| class.bytes_per_day).sum();
+    let disk = Limit {
+        name: "disk",
+        bytes: status.classes.iter().map(|class| class.bytes).sum(),
+        max_bytes: 0,
+        bytes_per_day: per_day,
+        days_left: status.days_left,
+        warn_days: status.warn_days,
+    };
+    let classes = status.classes.iter().filter(|class| class.max_bytes > 0).map(|class| Limit {
+        name: class.class.as_str(),
+        bytes: class.bytes,
+        max_bytes: class.max_bytes,
+        bytes_per_day: class.bytes_per_day.unwrap_or(0),
+        days_left: class.days_left,
+        warn_days: status.warn_days,
+    });
+    std::iter::once(disk).chain(classes).collect()
 }

@@ -19,7 +19,7 @@ use crate::inputs::{self, INPUTS};
 use crate::own::Own;
 use crate::patrol::{Patrol, Presence};
 use crate::services::Services;
-use crate::{control, metrics, notify, systems, time};
+use crate::{control, metrics, notify, retention, systems, time};
 
 /// How often keys on disk are looked at, the server's certificate renewed.
 const MAINTAIN: Duration = Duration::from_secs(5);
@@ -84,6 +84,7 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
     serving.spawn(quietly(
         Patrol::new(Arc::clone(&services), own, &presence, coverage).run(stop.clone()),
     ));
+    serving.spawn(quietly(retention::run(Arc::clone(&services), stop.clone())));
     serving.spawn(quietly(watchdog(Arc::clone(&services), stop.clone())));
     notify_systemd(&[sd_notify::NotifyState::Ready]);
     tracing::info!(

@@ -16,7 +16,7 @@ use crate::console::{
     Queue, Search, Shelf, Source, System, Views,
 };
 use crate::detect::Rules;
-use crate::history::{self, GapRow, History, QueueLedger, Writer, tree};
+use crate::history::{self, ClassStatus, GapRow, History, QueueLedger, Writer, tree};
 use crate::hosts::{self, Fleet, HostView};
 use crate::judge::{self, Bench, Desk};
 use crate::metrics::Metrics;
@@ -136,6 +136,7 @@ impl Services {
         let options = history::Options {
             key: Some(crate::pki::history_key_file(&config.data)),
             seal_bytes: config.history.seal_bytes,
+            retention: config.history.policy(),
             ..history::Options::default()
         };
         let (writer, history) = Writer::open(&config.history(), options)?;
@@ -373,11 +374,24 @@ impl Views for Services {
         let listening: BTreeMap<&str, String> =
             listening.into_iter().map(|(name, address)| (name, address.to_string())).collect();
         let rules = self.desk.rules();
+        let history = self.history.status();
+        let mut whole = serde_json::to_value(&history).unwrap_or_default();
+        let shelves = whole.as_object_mut().map(|whole| {
+            for time in ["last_seal", "last_signed"] {
+                let at = whole.get(time).and_then(Value::as_i64).map(time::rfc3339);
+                whole.insert(time.to_owned(), at.into());
+            }
+            whole.remove("classes");
+            whole.remove("trees").unwrap_or_default()
+        });
         json!({
             "collector": { "version": env!("CARGO_PKG_VERSION"), "site": &self.config.site, "data": self.config.data.display().to_string() },
             "listening": listening,
             "rules": { "loaded": rules.set().rules().len(), "refused": self.refused },
-            "history": serde_json::to_value(self.history.status()).unwrap_or_default(),
+            "history": whole,
+            "classes": history.classes.iter().map(class).collect::<Vec<_>>(),
+            "oldest": history.classes.iter().flat_map(oldest).collect::<Vec<_>>(),
+            "trees": shelves,
         })
     }
 
@@ -406,6 +420,31 @@ impl Views for Services {
             expires,
         )
     }
+}
+
+/// A class of history in the words of pages.
+fn class(status: &ClassStatus) -> Value {
+    json!({
+        "class": status.class,
+        "oldest": status.oldest.map(time::rfc3339),
+        "days": status.days,
+        "entries": status.entries + status.log_entries,
+        "segments": status.segments,
+        "bytes": status.bytes,
+        "bytes_per_day": status.bytes_per_day,
+        "max_bytes": status.max_bytes,
+        "days_left": status.days_left,
+        "removed_until": status.removed_until.map(time::rfc3339),
+    })
+}
+
+/// The oldest record of each site.
+fn oldest(status: &ClassStatus) -> impl Iterator<Item = Value> {
+    status.sites.iter().map(|site| {
+        json!({
+            "site": site.site, "class": status.class, "oldest": time::rfc3339(site.oldest),
+        })
+    })
 }
 
 /// The coverage of a system in the words of pages: the missing members first.

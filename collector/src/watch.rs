@@ -45,6 +45,25 @@ pub struct View {
     pub coverage: Vec<Coverage>,
     /// The collector's own file systems.
     pub disks: Vec<Disk>,
+    /// What of history can be full.
+    pub limits: Vec<Limit>,
+}
+
+/// Something of history that can be full: the disk, or what a class may take.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Limit {
+    /// `disk`, or the class.
+    pub name: &'static str,
+    /// What it takes now.
+    pub bytes: u64,
+    /// What it may take; 0 for the disk.
+    pub max_bytes: u64,
+    /// How it grew in the last days.
+    pub bytes_per_day: u64,
+    /// Days until it is full; None when it won't be.
+    pub days_left: Option<u32>,
+    /// It is told so many days ahead.
+    pub warn_days: u32,
 }
 
 /// A file system of the collector.
@@ -61,14 +80,14 @@ pub struct Disk {
 impl View {
     /// Looks at the fleet as it is now.
     pub fn of(started: i64, fleet: &Fleet, coverage: Vec<Coverage>, disks: Vec<Disk>) -> View {
-        View { started, hosts: fleet.all(), coverage, disks }
+        View { started, hosts: fleet.all(), coverage, disks, limits: Vec::new() }
     }
 }
 
 /// A record of the collector's own; its time is that of the check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Own {
-    /// `hengwei.agent`, `hengwei.disk`, `hengwei.coverage`.
+    /// `hengwei.agent`, `hengwei.disk`, `hengwei.coverage`, `hengwei.history`.
     pub dataset: &'static str,
     /// What it is about.
     pub kind: Kind,
@@ -152,6 +171,7 @@ impl Watch {
             conditions.extend(full(agent, live, now));
         }
         conditions.extend(view.disks.iter().map(own_disk));
+        conditions.extend(view.limits.iter().map(filling));
         let settled = now.saturating_sub(view.started) >= 2 * GRACE;
         conditions.extend(view.coverage.iter().filter_map(|one| self.incomplete(one, settled)));
         let mut told = Vec::new();
@@ -329,6 +349,38 @@ fn disk_condition(agent: &str, mut fields: Vec<Field>, disk: &Disk, holds: Holds
         ends: "recovered",
         fields,
     }
+}
+
+fn filling(limit: &Limit) -> Condition {
+    let mut fields = vec![
+        text("hengwei.subject.agent", OWN_AGENT),
+        text("hengwei.history.limit", limit.name),
+        integer("hengwei.history.bytes", whole(limit.bytes)),
+        integer("hengwei.history.bytes_per_day", whole(limit.bytes_per_day)),
+    ];
+    if limit.max_bytes > 0 {
+        fields.push(integer("hengwei.history.max_bytes", whole(limit.max_bytes)));
+    }
+    fields.extend(limit.days_left.map(|days| integer("hengwei.history.days_left", days.into())));
+    Condition {
+        name: format!("filling {}", limit.name),
+        agent: OWN_AGENT.to_owned(),
+        holds: match limit.days_left {
+            Some(days) if days <= limit.warn_days => Holds::Yes,
+            // A day more or less is no news.
+            Some(days) if days <= limit.warn_days.saturating_add(1) => Holds::AsBefore,
+            _ => Holds::No,
+        },
+        dataset: "hengwei.history",
+        kind: Kind::Log,
+        begins: "filling",
+        ends: "room",
+        fields,
+    }
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn low(disk: &Disk) -> Holds {

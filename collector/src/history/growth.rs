@@ -12,7 +12,7 @@ use crate::time::DAY;
 /// Growth is measured over so many days.
 const MEASURED_DAYS: i64 = 7;
 /// So many days are looked ahead; what does not happen by then is not told.
-const HORIZON_DAYS: u32 = 3_650;
+pub const HORIZON_DAYS: u32 = 3_650;
 
 /// One class, as it is and as it will be.
 #[derive(Debug, Clone)]
@@ -76,8 +76,9 @@ impl Growth {
     }
 }
 
-/// Days until so much room is taken up.
+/// Days until so much room is taken up; None while no growth was measured.
 pub(super) fn days_until_full(classes: &[Growth], room: u64) -> Option<u32> {
+    classes.iter().find(|class| class.per_day.is_some())?;
     if room == 0 {
         return Some(0);
     }

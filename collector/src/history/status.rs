@@ -65,8 +65,8 @@ pub struct Status {
     pub days_left: Option<u32>,
     /// So many days ahead an operator is told.
     pub warn_days: u32,
-    /// Classes that are kept for less than they ought to be, and the days.
-    pub short_retention: Vec<(Class, u32)>,
+    /// Classes that are kept for less than they ought to be, and for how long: `security 30 days`.
+    pub short_retention: Vec<String>,
 }
 
 /// One class of segments.
@@ -184,7 +184,10 @@ impl Status {
                 growth::days_until_full(&growth, space.free_bytes.saturating_sub(water))
             }),
             warn_days: policy.warn_days,
-            short_retention: policy.short().collect(),
+            short_retention: policy
+                .short()
+                .map(|(class, days)| format!("{} {days} days", class.as_str()))
+                .collect(),
         }
     }
 }

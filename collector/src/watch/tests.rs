@@ -213,6 +213,42 @@ fn a_host_and_the_collector_tell_of_their_disks() {
 }
 
 #[test]
+fn what_fills_is_told_days_ahead_and_when_there_is_room_again() {
+    let mut world = World::new();
+    let day = 24 * 60 * MINUTE;
+    let limit = |days_left| Limit {
+        name: "log",
+        bytes: 90,
+        max_bytes: 100,
+        bytes_per_day: 5,
+        days_left,
+        warn_days: 7,
+    };
+    let mut left = |days_left, after, expected: &[&str]| {
+        world.view.limits = vec![limit(days_left)];
+        world.after(after, expected)
+    };
+    left(None, 0, &[]);
+    left(Some(8), MINUTE, &[]);
+    let told = left(Some(7), MINUTE, &["hengwei.history filling"]);
+    assert_eq!(told[0].kind, Kind::Log);
+    for (name, expected) in [
+        ("hengwei.history.limit", "log"),
+        ("hengwei.history.bytes", "90"),
+        ("hengwei.history.max_bytes", "100"),
+        ("hengwei.history.bytes_per_day", "5"),
+        ("hengwei.history.days_left", "7"),
+    ] {
+        assert_eq!(value(&told[0], name), expected, "{name}");
+    }
+    left(Some(8), MINUTE, &[]);
+    left(Some(6), day, &["hengwei.history filling"]);
+    left(Some(9), MINUTE, &["hengwei.history room"]);
+    left(Some(0), MINUTE, &["hengwei.history filling"]);
+    left(None, MINUTE, &["hengwei.history room"]);
+}
+
+#[test]
 fn coverage_is_told_when_it_begins_and_ends() {
     let mut world = World::new();
     let whole = Coverage {
