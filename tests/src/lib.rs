@@ -176,6 +176,11 @@ impl Collector {
         stop(&mut self.process)
     }
 
+    /// Whether it was started and has ended by itself.
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        self.process.as_mut().map_or(Ok(false), |child| Ok(child.try_wait()?.is_some()))
+    }
+
     /// Whether it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)

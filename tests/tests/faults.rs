@@ -14,7 +14,6 @@ mod full;
 #[path = "faults/power.rs"]
 mod power;
 
-use std::path::Path;
 use std::time::Duration;
 
 use hengwei_tests::faults::Lines;
@@ -33,6 +32,14 @@ struct Ward {
     store: Volume,
     logs: [Lines; 2],
     _site: Site,
+}
+
+/// What a test does its worst to.
+struct Parts<'a> {
+    agent: &'a mut Agent,
+    collector: &'a mut Collector,
+    store: &'a mut Volume,
+    spool: Option<&'a mut Volume>,
 }
 
 impl Ward {
@@ -62,19 +69,32 @@ impl Ward {
         &mut self,
         seed: u64,
         pause: Duration,
-        act: impl FnOnce(
-            &mut Agent,
-            &mut Collector,
-            &mut Volume,
-            Option<&mut Volume>,
-        ) -> anyhow::Result<()>,
+        act: impl FnOnce(Parts<'_>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let lived = self.live_and_check(seed, pause, act);
+        if lived.is_err() {
+            eprintln!("--- collector log\n{}", last_lines(&self.collector.log()));
+            eprintln!("--- agent log\n{}", last_lines(&self.agent.log()));
+        }
+        lived
+    }
+
+    fn live_and_check(
+        &mut self,
+        seed: u64,
+        pause: Duration,
+        act: impl FnOnce(Parts<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let [one, other] = &self.logs;
         std::thread::scope(|scope| -> anyhow::Result<()> {
             let writers =
                 [one, other].map(|log| scope.spawn(move || log.keep_writing(seed, pause)));
-            let acted =
-                act(&mut self.agent, &mut self.collector, &mut self.store, self.spool.as_mut());
+            let acted = act(Parts {
+                agent: &mut self.agent,
+                collector: &mut self.collector,
+                store: &mut self.store,
+                spool: self.spool.as_mut(),
+            });
             one.stop();
             other.stop();
             for writer in writers {
@@ -104,14 +124,7 @@ fn sources([log, security]: &[Lines; 2]) -> String {
     format!("\n[sources.files]\n{}{}", log.source("log"), security.source("security"))
 }
 
-/// Bytes of everything below a folder.
-fn bytes_below(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-            Ok(metadata) => metadata.len(),
-            Err(_) => 0,
-        })
-        .sum()
+fn last_lines(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
 }

@@ -6,7 +6,7 @@ use hengwei_tests::faults::volume::{Cut, Medium, Volume};
 use hengwei_tests::faults::{Dice, acked, must_hold, seed, torture};
 use hengwei_tests::{Agent, Collector};
 
-use super::Ward;
+use super::{Parts, Ward};
 
 /// Lines come every so many milliseconds.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -44,8 +44,8 @@ fn rounds(what: &str, medium: Medium, (rounds, cuts): (u64, u64)) -> anyhow::Res
         let Some(mut ward) = Ward::new(1024, Some(512), medium)? else { return Ok(()) };
         let mut dice = Dice::new(seed + round);
         let mut tally = Tally::default();
-        ward.live(seed + round, PAUSE, |agent, collector, store, spool| {
-            let mut spool = spool;
+        ward.live(seed + round, PAUSE, |parts| {
+            let Parts { agent, collector, store, mut spool } = parts;
             for _ in 0..cuts {
                 std::thread::sleep(dice.millis(100, 1_500));
                 // Both ends fail together now and then; the collector has more to lose.
