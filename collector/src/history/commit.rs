@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 
 use super::chain::{self, Class, Key, Tips, Unpacked};
 use super::disk::{Disk, Space};
-use super::index::{Direct, Index};
+use super::index::{self, Direct, Index};
 use super::log::{self, Frame, LogFile, Refused, Tail};
 use super::merge::Merger;
 use super::open::{self, INDEX, LOG, Options};
@@ -336,13 +336,18 @@ impl Inner {
         len > 0 && file.set_len(rest).is_ok()
     }
 
-    /// Makes the reserve whole while there is room.
+    /// Makes the reserve whole while there is room, and that of the index.
     pub(super) fn keep_reserve(&self) {
         let path = self.dir.join(RESERVE);
         let want = self.options.reserve_bytes;
         let have = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        let room = self.space().is_some_and(|(space, water)| space.free_bytes > water + want);
-        if have >= want || !room {
+        if !self.space().is_some_and(|(space, water)| space.free_bytes > water + want) {
+            return;
+        }
+        if let Err(error) = index::keep_room(&self.dir.join(INDEX)) {
+            warn!("the index has no room set aside: {error}");
+        }
+        if have >= want {
             return;
         }
         let made =

@@ -8,10 +8,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
@@ -24,6 +26,11 @@ const CACHE_BYTES: u64 = 64 << 20;
 const OWN_TREE: &str = "history";
 const APPLIED: &[u8] = b"applied";
 const MARK: &[u8] = b"mark";
+
+/// What sled keeps its data in, below its folder.
+const DATA: &str = "db";
+/// Room behind the end of that file that is already its own.
+const ROOM_BYTES: u64 = 8 << 20;
 
 /// Entries and bytes of a tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +223,18 @@ impl Index {
             }
         }
     }
+}
+
+/// Sees to it that sled has room to go on for a while when the disk is full: a write of its own
+/// thread that fails, though nobody asked for one, ends the process at the next commit.
+pub(super) fn keep_room(dir: &Path) -> std::io::Result<()> {
+    let file = File::options().write(true).open(dir.join(DATA))?;
+    let metadata = file.metadata()?;
+    if metadata.blocks() * 512 < metadata.len() + ROOM_BYTES / 2 {
+        // The length stays: to sled the file is what it was.
+        rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, metadata.len(), ROOM_BYTES)?;
+    }
+    Ok(())
 }
 
 /// Syncs every file of a folder, and the folder.

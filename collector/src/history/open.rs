@@ -542,11 +542,12 @@ fn open_index(
         }
         fs::rename(&path, &old).map_err(|error| failed(&path, &error))?;
     }
-    let index = Index::open(&path).map_err(|text| unusable_index(&path, &text))?;
-    fill(dir, manifest, found, &index, counters)?;
+    // What it took is what the new one needs, on a full disk too.
     if old.exists() {
         fs::remove_dir_all(&old).map_err(|error| failed(&old, &error))?;
     }
+    let index = Index::open(&path).map_err(|text| unusable_index(&path, &text))?;
+    fill(dir, manifest, found, &index, counters)?;
     let millis = started.elapsed().as_millis();
     info!(commits = found.number, millis, "the index is built again");
     Ok((index, false))
