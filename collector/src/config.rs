@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use hengwei_rules::Level;
 use serde::Deserialize;
 
-use crate::history::{Class, Keep, MINIMUM_DAYS, Policy};
+use crate::history::{Class, Keep, MINIMUM_DAYS, Options, Policy};
 
 /// Where the configuration is, unless said otherwise.
 pub const PATH: &str = "/etc/hengwei/collector.toml";
+
+/// What `seal_bytes` may be set to.
+const SEAL_BYTES_RANGE: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 /// Where history is, below the data folder.
 pub const HISTORY: &str = "history";
@@ -37,15 +40,13 @@ pub struct Config {
     pub site: String,
     /// Inputs, by name: each reads its own section.
     pub inputs: toml::Table,
-    /// How history is kept.
-    pub history: History,
     /// Certificates that are issued.
     pub pki: Pki,
     /// Console and API.
     pub console: Console,
     /// Prometheus.
     pub metrics: Metrics,
-    /// How long history is kept.
+    /// How history is kept, and how long.
     pub history: History,
     /// Rules.
     pub rules: Rules,
@@ -53,14 +54,6 @@ pub struct Config {
     pub systems: Systems,
     /// Channels that alerts are told to, by name.
     pub notify: toml::Table,
-}
-
-/// How history is kept.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct History {
-    /// A file of the log is closed and rewritten into segments when it is so long.
-    pub seal_bytes: u64,
 }
 
 /// Certificates that are issued.
@@ -101,10 +94,12 @@ pub struct Rules {
     pub threshold: Level,
 }
 
-/// How long history is kept.
+/// How history is kept, and how long.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct History {
+    /// A file of the log is closed and rewritten into segments when it is so long.
+    pub seal_bytes: u64,
     /// Whether security records and decisions may be kept for less than [`MINIMUM_DAYS`].
     pub allow_short_retention: bool,
     /// So many days before a disk or a limit is full it is told.
@@ -149,7 +144,6 @@ impl Default for Config {
             socket: "/run/hengwei/collector.sock".into(),
             site: "platform".into(),
             inputs: toml::Table::new(),
-            history: History::default(),
             pki: Pki::default(),
             console: Console::default(),
             metrics: Metrics::default(),
@@ -158,12 +152,6 @@ impl Default for Config {
             systems: Systems::default(),
             notify: toml::Table::new(),
         }
-    }
-}
-
-impl Default for History {
-    fn default() -> History {
-        History { seal_bytes: 64 << 20 }
     }
 }
 
@@ -193,6 +181,7 @@ impl Default for History {
             Kept { days: Some(days), at_least_days: None, max_bytes: Some(max_bytes) }
         };
         History {
+            seal_bytes: Options::default().seal_bytes,
             allow_short_retention: false,
             warn_days: policy.warn_days,
             asset: kept(Class::Asset),
@@ -303,7 +292,7 @@ impl Config {
             self.metrics.listen
         );
         anyhow::ensure!(
-            (64 << 10..=1 << 30).contains(&self.history.seal_bytes),
+            SEAL_BYTES_RANGE.contains(&self.history.seal_bytes),
             "history.seal_bytes: {} is not from 65536 to 1073741824",
             self.history.seal_bytes
         );

@@ -75,7 +75,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             key: None,
-            seal_bytes: 64 << 20,
+            seal_bytes: 16 << 20,
             seal_after: Duration::from_secs(3600),
             sign_every: Duration::from_secs(60),
             checkpoint_age: Duration::from_secs(3600),
