@@ -25,6 +25,9 @@ const BURST: u64 = 50;
 /// something to seal.
 const PAYLOAD: usize = 160;
 
+/// In every line of every log.
+pub const NUMBERED: &str = "numbered";
+
 /// Whether the long run was asked for.
 pub fn torture() -> bool {
     std::env::var_os("HENGWEI_TORTURE").is_some()
@@ -111,7 +114,7 @@ impl Lines {
         let mut dice = Dice::new(seed ^ first);
         let mut text = String::new();
         for number in first..first + count {
-            text.push_str(&format!("{} n={number} ", self.word));
+            text.push_str(&format!("{} {NUMBERED} n={number} ", self.word));
             for _ in 0..PAYLOAD {
                 text.push(char::from(b'a' + u8::try_from(dice.roll(26))?));
             }
@@ -130,6 +133,12 @@ impl Lines {
     /// Lines written.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
+    }
+
+    /// Every line as it was written, by number.
+    pub fn text(&self) -> anyhow::Result<BTreeMap<u64, String>> {
+        let text = fs::read_to_string(&self.path)?;
+        Ok((0..).zip(text.lines().map(str::to_owned)).collect())
     }
 
     /// Numbers the collector holds, each with how often.

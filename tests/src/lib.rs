@@ -11,7 +11,7 @@ pub mod tls;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -176,9 +176,9 @@ impl Collector {
         stop(&mut self.process)
     }
 
-    /// Whether it was started and has ended by itself.
-    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
-        self.process.as_mut().map_or(Ok(false), |child| Ok(child.try_wait()?.is_some()))
+    /// How it ended, when it was started and ended by itself.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        self.process.as_mut().map_or(Ok(None), |child| Ok(child.try_wait()?))
     }
 
     /// Whether it runs.

@@ -123,12 +123,12 @@ impl Platter {
 
     /// Turns the power on: of what was not flushed, some is there and some is not. Nothing fails.
     pub fn start(&self, dice: &mut Dice) -> anyhow::Result<()> {
+        self.heal();
         let mut disk = self.disk();
         if disk.stopped {
             disk.lose(dice)?;
         }
         disk.stopped = false;
-        (disk.failing_writes, disk.failing_flushes) = (0, 0);
         Ok(())
     }
 
@@ -139,6 +139,12 @@ impl Platter {
             Fault::Writes(count) => disk.failing_writes = count,
             Fault::Flushes(count) => disk.failing_flushes = count,
         }
+    }
+
+    /// Nothing fails any more.
+    pub fn heal(&self) {
+        let mut disk = self.disk();
+        (disk.failing_writes, disk.failing_flushes) = (0, 0);
     }
 
     /// Requests that failed since it was made, those after the power was cut aside.

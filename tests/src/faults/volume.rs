@@ -24,6 +24,8 @@ use crate::{end_processes_below, wait};
 pub(super) const NAME: &str = "hengwei-volume-";
 /// `EXT4_IOC_SHUTDOWN`, `_IOR('X', 125, __u32)`.
 const SHUTDOWN: u32 = 0x8004_587d;
+/// From this exit code on, errors are left that fsck did not mend.
+const FSCK_FAILED: i32 = 4;
 /// How long a file system may take to let go.
 const RELEASE: Duration = Duration::from_secs(20);
 
@@ -124,6 +126,15 @@ impl Volume {
         if let Some(platter) = &self.platter {
             platter.start(dice)?;
         }
+        // A disk that failed may leave a file system that says so; what can be mended is, as at boot.
+        let file = text(self.device_file())?;
+        let checked = Command::new("fsck.ext4").args(["-p", file]).stdin(Stdio::null()).output()?;
+        let code = checked.status.code().unwrap_or(FSCK_FAILED);
+        ensure!(
+            code < FSCK_FAILED,
+            "the file system can't be mended: {}",
+            String::from_utf8_lossy(&checked.stdout)
+        );
         self.mount()
     }
 
@@ -174,7 +185,7 @@ fn possible(medium: Medium) -> Result<(), String> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can mount a file system".to_owned());
     }
-    for tool in ["mkfs.ext4", "losetup", "mount", "umount", "perl"] {
+    for tool in ["mkfs.ext4", "fsck.ext4", "losetup", "mount", "umount", "perl"] {
         if !on_path(tool) {
             return Err(format!("there is no {tool}"));
         }

@@ -133,7 +133,7 @@ fn on_a_disk_without_any_room_decisions_use_the_reserve() -> anyhow::Result<()> 
             // Long enough for the index to write by itself what it was told.
             std::thread::sleep(Duration::from_millis(700));
         }
-        ensure!(!collector.has_ended()?, "the collector ended for want of room");
+        ensure!(collector.ended()?.is_none(), "the collector ended for want of room");
         let left = history(collector)?["reserve_bytes"].as_u64().unwrap_or_default();
         ensure!(left < reserve, "five decisions on a full disk, and the reserve is whole");
         // A start on a full disk builds the index again, and takes decisions, too.
@@ -170,7 +170,7 @@ fn room_that_goes_and_comes_at_any_moment_loses_nothing() -> anyhow::Result<()> 
             std::thread::sleep(dice.millis(10, 1_000));
             foreign.give_back()?;
         }
-        ensure!(!collector.has_ended()?, "the collector ended for want of room");
+        ensure!(collector.ended()?.is_none(), "the collector ended for want of room");
         Ok(())
     })?;
     println!("{times} times without room: {} lines, each held once", ward.lines());
