@@ -12,12 +12,23 @@
 
 use bytes::Bytes;
 
-use super::tokens;
+use plain::{Finder, Plain};
+use read::{Coded, MAX_VALUES};
+use streams::{Streams, Writer};
 
+mod gather;
+mod hashing;
+mod lex;
+mod merge;
+mod numbers;
 mod plain;
+mod read;
 mod rows;
+mod shapes;
 mod streams;
+mod texts;
 mod varint;
+mod write;
 
 pub(super) use rows::Rows;
 
@@ -28,6 +39,12 @@ pub(super) const MAX_BYTES: usize = 64 << 20;
 
 const VERSION: u8 = 1;
 const PLAIN: u8 = 0;
+const CODED: u8 = 1;
+
+/// Values of fewer bytes are packed both ways, and the smaller one is kept.
+const SMALL: usize = 256 << 10;
+/// So are values that templates do not make so many times smaller.
+const WORTH: usize = 6;
 
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,45 +92,60 @@ pub(super) fn pack(values: &[&[u8]], effort: Effort) -> Packed {
     assert!(values.len() <= MAX_ROWS, "the container bounds rows");
     let total: usize = values.iter().map(|value| value.len()).sum();
     assert!(total <= MAX_BYTES, "the container bounds bytes");
-    let mut streams = streams::Writer::default();
-    plain::pack(values, &mut streams);
-    let mut bytes = vec![VERSION, PLAIN];
-    bytes.extend_from_slice(&streams.finish(effort.level()));
-    let mut distinct = std::collections::HashSet::new();
-    for value in values {
-        tokens::each(value, &mut |token| {
-            distinct.insert(tokens::hash(token));
-        });
+    let level = effort.level();
+    let gathered = gather::gather(values, shapes::take(values));
+    let fits =
+        gathered.columns.iter().map(|column| column.values.len()).sum::<usize>() <= MAX_VALUES;
+    let mut coded = Writer::default();
+    let tokens = write::write(gathered, &mut coded);
+    let mut bytes = vec![VERSION, CODED];
+    bytes.extend_from_slice(&coded.finish(level));
+    if !fits || total < SMALL || bytes.len() > total / WORTH {
+        let mut plain = Writer::default();
+        plain::pack(values, &mut plain);
+        let plain = plain.finish(level);
+        if !fits || plain.len() + 2 < bytes.len() {
+            bytes.truncate(1);
+            bytes.push(PLAIN);
+            bytes.extend_from_slice(&plain);
+        }
     }
-    Packed { bytes, tokens: distinct.into_iter().collect() }
+    Packed { bytes, tokens }
 }
 
 /// A stored column. Its parts are unpacked as they are needed, and kept until it is dropped.
 pub(super) struct Column {
-    form: plain::Plain,
+    form: Form,
+}
+
+enum Form {
+    Plain(Plain),
+    Coded(Coded),
 }
 
 impl Column {
     /// Takes the bytes of a packed column.
     pub(super) fn open(bytes: Bytes) -> Result<Column, Damaged> {
-        match bytes.first_chunk() {
-            Some([VERSION, PLAIN]) => {
-                let streams = streams::Streams::open(bytes.slice(2..))?;
-                Ok(Column { form: plain::Plain::open(streams)? })
-            }
-            Some([VERSION, _]) => Err(Damaged("its form is not known")),
-            _ => Err(Damaged("its version is not known")),
-        }
+        let form = match bytes.first_chunk() {
+            Some([VERSION, PLAIN]) => Form::Plain(Plain::open(Streams::open(bytes.slice(2..))?)?),
+            Some([VERSION, CODED]) => Form::Coded(Coded::open(Streams::open(bytes.slice(2..))?)?),
+            Some([VERSION, _]) => return Err(Damaged("its form is not known")),
+            _ => return Err(Damaged("its version is not known")),
+        };
+        Ok(Column { form })
     }
 
     /// How many values there are.
     pub(super) fn len(&self) -> usize {
-        self.form.len()
+        match &self.form {
+            Form::Plain(plain) => plain.len(),
+            Form::Coded(coded) => coded.len(),
+        }
     }
 
     /// Shows all values in order.
     pub(super) fn each(&self, see: &mut dyn FnMut(usize, &[u8])) -> Result<(), Damaged> {
-        self.form.rows(0..self.len(), see)
+        self.some(0..self.len(), see)
     }
 
     /// Shows the values of some rows, which are in ascending order.
@@ -122,12 +154,33 @@ impl Column {
         wanted: &[u32],
         see: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<(), Damaged> {
-        self.form.rows(wanted.iter().map(|row| *row as usize), see)
+        self.some(wanted.iter().map(|row| *row as usize), see)
+    }
+
+    fn some(
+        &self,
+        wanted: impl Iterator<Item = usize>,
+        see: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), Damaged> {
+        match &self.form {
+            Form::Plain(plain) => plain.some(wanted, see),
+            Form::Coded(coded) => coded.some(wanted, see),
+        }
     }
 
     /// Rows that may hold all needles: all that do, and perhaps more.
     pub(super) fn candidates(&self, needles: &[Needle]) -> Result<Rows, Damaged> {
-        self.form.candidates(needles)
+        let mut rows = Rows::all(self.len());
+        for needle in needles {
+            let finder = Finder::new(*needle);
+            let before: Vec<u32> = rows.iter().collect();
+            self.rows(&before, &mut |row, value| {
+                if !finder.is_in(value) {
+                    rows.remove(row);
+                }
+            })?;
+        }
+        Ok(rows)
     }
 }
 

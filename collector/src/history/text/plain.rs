@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::streams::{Class, Streams, Writer};
 use super::varint::{self, Reader};
-use super::{Damaged, MAX_BYTES, MAX_ROWS, Needle, Rows};
+use super::{Damaged, MAX_BYTES, MAX_ROWS, Needle};
 use crate::history::tokens;
 
 /// Adds the streams of the plain form.
@@ -25,7 +25,8 @@ pub(super) struct Plain {
 
 impl Plain {
     pub(super) fn open(streams: Streams) -> Result<Plain, Damaged> {
-        let mut reader = Reader::new(streams.get(0)?);
+        let lens = streams.get(0)?;
+        let mut reader = Reader::new(&lens);
         let mut ends = Vec::with_capacity(reader.count(MAX_ROWS)?);
         let mut end = 0;
         for _ in 0..ends.capacity() {
@@ -39,7 +40,7 @@ impl Plain {
         self.ends.len()
     }
 
-    pub(super) fn rows(
+    pub(super) fn some(
         &self,
         wanted: impl Iterator<Item = usize>,
         see: &mut dyn FnMut(usize, &[u8]),
@@ -51,21 +52,6 @@ impl Plain {
             see(row, text.get(start..end).ok_or(Damaged("the text ends early"))?);
         }
         Ok(())
-    }
-
-    /// Exactly the rows that hold all needles.
-    pub(super) fn candidates(&self, needles: &[Needle]) -> Result<Rows, Damaged> {
-        let mut rows = Rows::all(self.len());
-        for needle in needles {
-            let finder = Finder::new(*needle);
-            let before: Vec<u32> = rows.iter().collect();
-            self.rows(before.into_iter().map(|row| row as usize), &mut |row, value| {
-                if !finder.is_in(value) {
-                    rows.remove(row);
-                }
-            })?;
-        }
-        Ok(rows)
     }
 }
 

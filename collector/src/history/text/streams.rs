@@ -44,6 +44,11 @@ impl Writer {
         self.streams.push((class, bytes));
     }
 
+    /// Adds the streams of another.
+    pub(super) fn append(&mut self, mut other: Writer) {
+        self.streams.append(&mut other.streams);
+    }
+
     /// Compresses all streams.
     pub(super) fn finish(self, level: i32) -> Vec<u8> {
         let mut shared = [const { Vec::new() }; CLASSES];
@@ -102,7 +107,7 @@ struct Place {
 struct Frame {
     packed: Range<usize>,
     len: usize,
-    unpacked: OnceLock<Result<Vec<u8>, Damaged>>,
+    unpacked: OnceLock<Result<Bytes, Damaged>>,
 }
 
 impl Streams {
@@ -143,16 +148,16 @@ impl Streams {
     }
 
     /// One of the streams, by its number.
-    pub(super) fn get(&self, number: usize) -> Result<&[u8], Damaged> {
+    pub(super) fn get(&self, number: usize) -> Result<Bytes, Damaged> {
         let place = self.places.get(number).ok_or(Damaged("a stream is missing"))?;
         if place.len == 0 {
-            return Ok(&[]);
+            return Ok(Bytes::new());
         }
         let frame = &self.frames[place.frame as usize];
         let unpacked =
             frame.unpacked.get_or_init(|| unpack(&self.bytes[frame.packed.clone()], frame.len));
         let (at, len) = (place.at as usize, place.len as usize);
-        unpacked.as_ref().map(|bytes| &bytes[at..at + len]).map_err(|damaged| *damaged)
+        unpacked.as_ref().map(|bytes| bytes.slice(at..at + len)).map_err(|damaged| *damaged)
     }
 }
 
@@ -178,10 +183,14 @@ fn divide(streams: &[(usize, usize)]) -> (Vec<Place>, Vec<usize>) {
 }
 
 /// Unpacks a frame of exactly `len` bytes, which was bounded.
-fn unpack(packed: &[u8], len: usize) -> Result<Vec<u8>, Damaged> {
+fn unpack(packed: &[u8], len: usize) -> Result<Bytes, Damaged> {
     let bytes =
         zstd::bulk::decompress(packed, len).map_err(|_| Damaged("a frame does not unpack"))?;
-    if bytes.len() == len { Ok(bytes) } else { Err(Damaged("a frame is not as long as it said")) }
+    if bytes.len() == len {
+        Ok(bytes.into())
+    } else {
+        Err(Damaged("a frame is not as long as it said"))
+    }
 }
 
 #[cfg(test)]

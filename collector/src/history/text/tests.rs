@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::history::tokens;
 
 /// Pieces of lines as programs write them, and as they do not.
 fn piece() -> impl Strategy<Value = Vec<u8>> {

@@ -1,0 +1,204 @@
+//! The second pass over the values: what their slots hold, gathered into columns.
+//!
+//! In: values taken apart, and the clusters of their shapes. Out: templates and columns. A column is
+//! known by all that stands before it in a template, not by the template: lines that begin alike share
+//! the columns of their beginnings, so that the times of a log are one column in which each is close
+//! to the one before, whatever the lines say. Thus columns are the nodes of a tree, and a template is a
+//! path in it and the fixed text after.
+//!
+//! Values whose shape is too rare for a template keep what they share with others at their beginning,
+//! and have all the rest in one slot.
+
+use super::hashing::Table;
+use super::lex::{self, Kind};
+use super::merge::{self, Cluster, Piece};
+use super::shapes::{Apart, Row, Shape, Strings};
+
+/// A shape of fewer values gets no template of its own.
+const MIN_VALUES: u64 = 3;
+/// A beginning that fewer values share is no beginning.
+const MIN_SHARED: u64 = 8;
+
+/// A slot of all templates that begin with the same text and slots.
+pub(super) struct Column {
+    pub(super) parent: Option<u32>,
+    /// The fixed text between the parent and this.
+    pub(super) before: Vec<u8>,
+    pub(super) kind: Kind,
+    /// Numbers, or numbers of strings, in the order of rows.
+    pub(super) values: Vec<u64>,
+    /// How many values are expected to get here.
+    shared: u64,
+}
+
+/// A path in the tree of columns, and what comes after.
+pub(super) struct Template {
+    pub(super) last: Option<u32>,
+    pub(super) tail: Vec<u8>,
+    /// The columns from first to last.
+    columns: Vec<u32>,
+}
+
+/// Everything there is to store.
+#[derive(Default)]
+pub(super) struct Gathered<'a> {
+    pub(super) columns: Vec<Column>,
+    pub(super) templates: Vec<Template>,
+    /// The template of each row.
+    pub(super) rows: Vec<u32>,
+    pub(super) strings: Strings<'a>,
+}
+
+/// Where the value of a slot of a template comes from.
+enum Source {
+    Slot(usize),
+    Word(u32),
+    /// All that comes after so many slots of the shape.
+    RestAfter(usize),
+}
+
+/// How values of a shape fill a template.
+struct Plan {
+    template: u32,
+    sources: Vec<Source>,
+}
+
+/// Gathers the columns of values.
+pub(super) fn gather<'a>(values: &[&'a [u8]], mut apart: Apart<'a>) -> Gathered<'a> {
+    let clusters = merge::clusters(&apart.shapes, &mut apart.strings);
+    let mut tree = Tree::default();
+    let mut plans: Vec<Option<Plan>> = apart.shapes.iter().map(|_| None).collect();
+    let (rare, common): (Vec<_>, Vec<_>) =
+        clusters.into_iter().partition(|cluster| cluster.count < MIN_VALUES);
+    for cluster in common {
+        for shape in &cluster.shapes {
+            let plan = tree.plan(&apart.shapes[*shape as usize], &cluster, &mut apart.strings);
+            plans[*shape as usize] = Some(plan);
+        }
+    }
+    for shape in rare.into_iter().flat_map(|cluster| cluster.shapes) {
+        plans[shape as usize] = Some(tree.rest_plan(&apart.shapes[shape as usize]));
+    }
+    let whole = apart.rows.iter().any(|row| row.shape.is_none()).then(|| tree.rest(None, 0));
+    let mut gathered = tree.gathered;
+    for (value, row) in values.iter().zip(apart.rows.clone()) {
+        let plan = row.shape.and_then(|shape| plans[shape as usize].as_ref()).or(whole.as_ref());
+        gathered.add(value, row, plan.expect("every shape has a plan"), &mut apart);
+    }
+    gathered.strings = apart.strings;
+    gathered
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, value: &'a [u8], row: Row, plan: &Plan, apart: &mut Apart<'a>) {
+        self.rows.push(plan.template);
+        for (slot, source) in plan.sources.iter().enumerate() {
+            let value = match source {
+                Source::Slot(number) => apart.contents(row)[*number],
+                Source::Word(word) => u64::from(*word),
+                Source::RestAfter(slots) => {
+                    let rest = &value[end_of(value, *slots)..];
+                    u64::from(apart.strings.number(rest))
+                }
+            };
+            let column = self.templates[plan.template as usize].columns[slot];
+            self.columns[column as usize].values.push(value);
+        }
+    }
+}
+
+/// Where so many slots of a value end.
+fn end_of(value: &[u8], slots: usize) -> usize {
+    let (mut end, mut seen) = (0, 0);
+    if slots > 0 {
+        lex::slots(value, &mut |slot| {
+            seen += 1;
+            if seen == slots {
+                end = slot.end;
+            }
+        });
+    }
+    end
+}
+
+#[derive(Default)]
+struct Tree<'a> {
+    gathered: Gathered<'a>,
+    edges: Table<(Option<u32>, Vec<u8>, Kind), u32>,
+    templates: Table<(Option<u32>, Vec<u8>), u32>,
+}
+
+impl<'a> Tree<'a> {
+    /// The plan of a shape of a cluster.
+    fn plan(&mut self, shape: &Shape<'a>, cluster: &Cluster, strings: &mut Strings<'a>) -> Plan {
+        let mut varying = cluster.varying.iter();
+        let (mut at, mut fixed, mut sources) = (None, Vec::new(), Vec::new());
+        merge::pieces(shape, &mut |piece| {
+            let (kind, source) = match piece {
+                Piece::Fixed(text) => return fixed.extend_from_slice(text),
+                Piece::Word(word) if varying.next() != Some(&true) => {
+                    return fixed.extend_from_slice(word);
+                }
+                Piece::Word(word) => (Kind::Text, Source::Word(strings.number(word))),
+                Piece::Slot(number, kind) => {
+                    if kind == Kind::Text {
+                        varying.next();
+                    }
+                    (kind, Source::Slot(number))
+                }
+            };
+            let column = self.column(at, std::mem::take(&mut fixed), kind);
+            self.gathered.columns[column as usize].shared += u64::from(shape.count);
+            at = Some(column);
+            sources.push(source);
+        });
+        Plan { template: self.template(at, fixed), sources }
+    }
+
+    /// The plan of a shape that is rare.
+    fn rest_plan(&mut self, shape: &Shape) -> Plan {
+        let (mut at, mut end, mut slots) = (None, 0, 0);
+        for (kind, place) in &shape.slots {
+            let edge = (at, shape.sample[end..place.start].to_vec(), *kind);
+            let Some(next) = self.edges.get(&edge) else { break };
+            if self.gathered.columns[*next as usize].shared < MIN_SHARED {
+                break;
+            }
+            (at, end, slots) = (Some(*next), place.end, slots + 1);
+        }
+        self.rest(at, slots)
+    }
+
+    /// The plan of values of which only so many slots, in the columns down to `last`, are told apart.
+    fn rest(&mut self, last: Option<u32>, slots: usize) -> Plan {
+        let column = self.column(last, Vec::new(), Kind::Rest);
+        let mut sources: Vec<Source> = (0..slots).map(Source::Slot).collect();
+        sources.push(Source::RestAfter(slots));
+        Plan { template: self.template(Some(column), Vec::new()), sources }
+    }
+
+    fn column(&mut self, parent: Option<u32>, before: Vec<u8>, kind: Kind) -> u32 {
+        let columns = &mut self.gathered.columns;
+        *self.edges.entry((parent, before, kind)).or_insert_with_key(|(parent, before, kind)| {
+            columns.push(Column {
+                parent: *parent,
+                before: before.clone(),
+                kind: *kind,
+                values: Vec::new(),
+                shared: 0,
+            });
+            columns.len() as u32 - 1
+        })
+    }
+
+    fn template(&mut self, last: Option<u32>, tail: Vec<u8>) -> u32 {
+        let Gathered { columns, templates, .. } = &mut self.gathered;
+        *self.templates.entry((last, tail)).or_insert_with_key(|(last, tail)| {
+            let up = |column: &u32| columns[*column as usize].parent;
+            let mut path: Vec<u32> = std::iter::successors(*last, up).collect();
+            path.reverse();
+            templates.push(Template { last: *last, tail: tail.clone(), columns: path });
+            templates.len() as u32 - 1
+        })
+    }
+}
