@@ -12,7 +12,9 @@ use serde_json::Value;
 use crate::commands::{self, Command};
 use crate::config::{self, Config};
 use crate::history::VerifyOptions;
+use crate::logql;
 use crate::pki::setup;
+use crate::search::Said;
 use crate::services::Services;
 use hengwei_protocol::identity;
 use hengwei_protocol::wire::{Head, Heads};
@@ -197,7 +199,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<i32> {
-    let out = &mut std::io::stdout().lock();
+    // Not locked: rows of a search are written by the thread that finds them.
+    let out = &mut std::io::stdout();
     match cli.verb {
         Verb::Run => runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
         Verb::Check => check(&cli.config, out),
@@ -350,19 +353,45 @@ pub(crate) fn operator() -> String {
 }
 
 /// Asks the daemon, or opens a stopped collector, and prints what it answers.
-fn ask(reach: &Reach, json: bool, command: Command, out: &mut dyn Write) -> anyhow::Result<i32> {
-    let shape = table::shape(&command);
+fn ask(
+    reach: &Reach,
+    json: bool,
+    command: Command,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<i32> {
+    if let Command::Search { terms, .. } = &command
+        && let Err(error) = logql::Query::parse(&terms.join(" "))
+    {
+        eprintln!("hengwei-collector: {error}");
+        return Ok(EXIT_OPERATOR);
+    }
     let mut rows: Vec<Value> = Vec::new();
+    let shape = table::shape(&command);
+    let searches = matches!(command, Command::Search { .. });
+    let lines = json || searches && !std::io::stdout().is_terminal();
+    let mut gone = false;
     let code = reach.ask(command, &mut |row| {
-        if json {
-            // Not `out`, which does not travel between threads. Who reads no further misses the rest.
-            let _ = writeln!(std::io::stdout(), "{row}");
-        } else {
-            rows.push(row);
-        }
-        Ok(())
-    })?;
-    if !json {
+        let written = match Said::progress_of(&row).filter(|_| searches) {
+            Some(progress) => {
+                eprintln!("{}", table::progress(progress));
+                Ok(())
+            }
+            None if lines => writeln!(out, "{row}"),
+            None if searches => writeln!(out, "{}", table::event(&row)),
+            None => {
+                rows.push(row);
+                Ok(())
+            }
+        };
+        gone = written.is_err();
+        Ok(written?)
+    });
+    if gone {
+        // Whoever reads no further wants no more.
+        return Ok(0);
+    }
+    let code = code?;
+    if !json && !searches {
         table::print(&shape, &rows, out)?;
     }
     Ok(code)

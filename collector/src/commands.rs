@@ -11,6 +11,7 @@ use crate::accounts::{self, Role};
 use crate::alerts::{self, State};
 use crate::console::Views as _;
 use crate::history::tree;
+use crate::logql::Query;
 use crate::registry::{self, NewToken};
 use crate::services::Services;
 use crate::{backup, export, search, time};
@@ -31,9 +32,13 @@ pub enum Command {
     /// Alerts: list, acknowledge, close
     #[command(subcommand)]
     Alerts(Alerts),
-    /// Events that hold every word and every `field=value`, newest first
+    /// Events that fit a query, newest first; or counts of them over time
+    ///
+    /// A query is bare words and `field=value`, or LogQL: {host="x", system=~"em.*"} |= "text"
+    /// != "other" |~ "pattern" | source.ip = ip("10.0.0.0/8") and event.duration > 10ms, and
+    /// sum by (host) (count_over_time({...} [5m])).
     Search {
-        /// Words and `field=value` terms
+        /// Query
         #[arg(required = true)]
         terms: Vec<String>,
         /// Only of this agent
@@ -42,15 +47,24 @@ pub enum Command {
         /// Only of these kinds: asset, performance, log, security
         #[arg(long)]
         kind: Vec<String>,
-        /// Taken in at or after: RFC 3339, a date, or an age such as 2h
+        /// Happened at or after: RFC 3339, a date, or an age such as 2h
         #[arg(long)]
         since: Option<String>,
-        /// Taken in before
+        /// Happened before
         #[arg(long)]
         until: Option<String>,
         /// Events at most
         #[arg(long, default_value_t = SEARCH_LIMIT)]
         limit: usize,
+        /// Goes on after this row: its `hengwei.cursor`
+        #[arg(long, value_name = "CURSOR")]
+        after: Option<String>,
+        /// Of counts: time between two points, such as 5m; else the range each of them counts
+        #[arg(long)]
+        step: Option<String>,
+        /// Tells how far it has come
+        #[arg(long)]
+        progress: bool,
     },
     /// What arrived of each queue of each agent, and what did not
     Ledger {
@@ -224,25 +238,23 @@ pub async fn execute(
         Command::Status => rows([services.status()], see),
         Command::Ledger { gaps: true } => rows(services.ledger().gaps, see),
         Command::Ledger { gaps: false } => rows(services.ledger().queues, see),
-        Command::Search { terms, agent, kind, since, until, limit } => {
-            let mut query = search::Query::parse(&terms.join(" ")).map_err(anyhow::Error::msg)?;
+        Command::Search { terms, agent, kind, since, until, limit, after, step, progress } => {
             let now = time::now();
-            let at = |text: Option<String>| -> anyhow::Result<Option<i64>> {
-                text.map(|text| {
-                    time::parse_operator(&text, now).with_context(|| {
-                        format!("`{text}` is no time: RFC 3339, a date, or an age such as 2h")
-                    })
-                })
-                .transpose()
+            let asked = search::Asked {
+                query: Query::parse(&terms.join(" "))
+                    .map_err(|error| anyhow::Error::msg(error.message()))?,
+                since: at(since, now)?,
+                until: at(until, now)?,
+                kinds: kind.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+                agent,
+                limit: Some(limit),
+                after: after.map(|text| text.parse()).transpose().map_err(anyhow::Error::msg)?,
+                step: step.map(length).transpose()?,
+                progress,
             };
-            query.range.since = at(since)?;
-            query.range.until = at(until)?;
-            query.range.agent = agent;
-            query.range.kinds = kind.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-            query.limit = Some(limit);
             let history = services.history.clone();
             tokio::task::block_in_place(|| {
-                search::run(&history, &query, wanted, &mut |row| see(row))
+                search::run(&history, &asked, now, wanted, &mut |said| see(said.into_json()))
             })?;
             Ok(0)
         }
@@ -259,6 +271,22 @@ pub async fn execute(
             Ok(0)
         }
     }
+}
+
+/// A time an operator typed.
+fn at(text: Option<String>, now: i64) -> anyhow::Result<Option<i64>> {
+    text.map(|text| {
+        time::parse_operator(&text, now)
+            .with_context(|| format!("`{text}` is no time: RFC 3339, a date, or an age such as 2h"))
+    })
+    .transpose()
+}
+
+/// Nanoseconds an operator typed.
+fn length(text: String) -> anyhow::Result<i64> {
+    time::duration(&text)
+        .filter(|nanos| *nanos > 0)
+        .with_context(|| format!("`{text}` is no length of time: 30s, 5m, 2h, 1d"))
 }
 
 async fn execute_alerts(

@@ -22,8 +22,9 @@
 //! ([`holds_word`](crate::history::holds_word)) and without regard to ASCII case.
 //!
 //! **Names.** `agent`, `host`, `site`, `system`, `zone`, `kind`, `dataset`, `source`, `path` and
-//! `level` are labels, under their ECS names (`host.name`) and with underscores (`host_name`), too.
-//! Every other name is a field of the event: the one of exactly this name, or, when it has none and
+//! `level` are labels, under their ECS names (`host.name`) and with underscores (`host_name`), too; a
+//! field of a line that has such a short name is not reached by it, since who a host is comes from
+//! its certificate and not from what a line says. Every other name is a field of the event: the one of exactly this name, or, when it has none and
 //! the name has no dot, the one that is called so when dots are written as underscores, which is
 //! how Grafana shows it (`source_ip`).
 //!
@@ -54,7 +55,7 @@ use std::net::IpAddr;
 pub use error::Error;
 pub use filter::{Filter, LabelMatcher};
 pub use parse::MAX_QUERY;
-pub use plan::{Need, Plan};
+pub use plan::Plan;
 pub use series::{MAX_POINTS, MAX_SERIES, Metric, Series, Steps, Tally, TooMuch};
 
 /// What was asked.
@@ -156,7 +157,7 @@ pub enum Label {
     Source,
     /// `log.file.path`
     Path,
-    /// `log.level`
+    /// `log.level`, or what a line of JSON calls `level`.
     Level,
 }
 

@@ -1,239 +1,294 @@
-//! Finding events again: stored records in, events that fit the query out, newest first.
+//! Finding events again: a query in, the events that fit out, newest first; or counts of them.
 //!
-//! Records are decoded anew, so a better decoder finds more in old history. It is a scan: what it may
-//! skip, history skips by time, kind and agent.
+//! In: [`Asked`], with a query in the language of [`crate::logql`]. Out: rows of JSON, each as soon
+//! as nothing newer can come, or the series of a count, and [`Progress`]. Records are decoded anew,
+//! so a better decoder finds more in old history. History says which blocks and frames can hold what
+//! is looked for ([`crate::history::Units`]); here every record they hand out is decoded and decided
+//! (`search/seen.rs`). [`Decoders`] tells history, as it seals, what a search may ask for.
+//!
+//! **Order.** By `@timestamp`, then by record (agent, queue, epoch, number), the last one first. It
+//! is an order of all events there are, so the [`Place`] of a row is a cursor: what comes after it
+//! does not depend on what arrived meanwhile, and no row is given twice or left out. Units are read
+//! by their latest event; what was found waits until every unit left is older (`search/rows.rs`).
+//!
+//! **Counts** need no order: every unit of their time is read once and counted.
 
-use std::sync::Arc;
+mod place;
+mod rows;
+mod seen;
+#[cfg(test)]
+mod tests;
+mod understand;
+
+use std::time::{Duration, Instant};
 
 use hengwei_protocol::Kind;
-use hengwei_protocol::wire::Block;
-use hengwei_rules::{Event as _, Key, Value};
+use serde_json::{Map, Value, json};
 
-use crate::decode;
-use crate::event::{EventRef, FieldId, Sender};
-use crate::history::{self, Found, History, Range};
+use crate::history::{Extent, History, Hunt, Labels, Need, Unit, Units};
+use crate::logql::{Label, LabelMatcher, Metric, Query, Series, Steps, TooMuch};
+use crate::time::{DAY, SECOND};
 
-/// What is looked for: every term must fit.
+pub use place::Place;
+pub use understand::Decoders;
+
+use seen::{Decoded, Seen};
+
+/// Time between two reports of progress.
+const REPORT: Duration = Duration::from_millis(250);
+/// The member of a row that is its place, to go on after it.
+pub const CURSOR: &str = "hengwei.cursor";
+
+/// What is asked of history.
 #[derive(Debug, Clone, Default)]
-pub struct Query {
-    terms: Vec<Term>,
-    /// Which records to look at.
-    pub range: Range,
+pub struct Asked {
+    /// Which events, or what is counted of them.
+    pub query: Query,
+    /// `@timestamp` at or after, Unix nanoseconds. Of counts: the first point; None is a day before
+    /// the last.
+    pub since: Option<i64>,
+    /// `@timestamp` before. Of counts: no point stands after it; None is now.
+    pub until: Option<i64>,
+    /// Of these kinds only; empty is all.
+    pub kinds: Vec<Kind>,
+    /// Of this agent only.
+    pub agent: Option<String>,
     /// Events at most; None is all.
     pub limit: Option<usize>,
+    /// Only what comes after this place.
+    pub after: Option<Place>,
+    /// Of counts: nanoseconds between two points; None is the range that each of them counts.
+    pub step: Option<i64>,
+    /// Whether progress is shown while the search runs, and not only at its end.
+    pub progress: bool,
 }
 
+/// How far a search has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// Blocks and frames that were read.
+    pub read: Extent,
+    /// Those that cannot hold what is looked for.
+    pub skipped: Extent,
+    /// Those not looked at yet.
+    pub left: Extent,
+    /// Events that were decided.
+    pub looked_at: u64,
+    /// Rows that were shown.
+    pub rows: u64,
+    /// Whether the search has ended.
+    pub done: bool,
+    /// Whether the limit ended it: there may be more after the last row.
+    pub more: bool,
+    /// The place of the last row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// What a search says.
 #[derive(Debug, Clone, PartialEq)]
-enum Term {
-    /// A word somewhere in the original line or in a value, without regard to case.
-    Word(String),
-    /// A field has this value, as text.
-    Field { id: FieldId, value: String },
+pub enum Said {
+    /// An event with its place under [`CURSOR`], or a series.
+    Row(Value),
+    /// How far it has come; the last thing a search says.
+    Progress(Progress),
 }
 
-impl Query {
-    /// Reads words and `field=value` terms, parted by blanks; `"…"` keeps blanks together.
-    pub fn parse(text: &str) -> Result<Query, String> {
-        let mut terms = Vec::new();
-        for word in words(text)? {
-            terms.push(match word.split_once('=') {
-                Some((name, value)) if is_field(name) => {
-                    Term::Field { id: FieldId::of(name), value: value.to_owned() }
-                }
-                _ => Term::Word(word.to_lowercase()),
-            });
+impl Said {
+    /// As one line of an answer.
+    pub fn into_json(self) -> Value {
+        match self {
+            Said::Row(row) => row,
+            Said::Progress(progress) => json!({ "progress": progress }),
         }
-        Ok(Query { terms, ..Query::default() })
     }
 
-    fn fits(&self, event: EventRef<'_>) -> bool {
-        self.terms.iter().all(|term| match term {
-            Term::Word(word) => holds(event, word),
-            Term::Field { id, value } => has(event, *id, value),
+    /// The progress that a line of an answer is, if it is one.
+    pub fn progress_of(line: &Value) -> Option<&Value> {
+        // A row has its place, too, whatever its event says.
+        line.as_object().filter(|members| members.len() == 1)?.get("progress")
+    }
+}
+
+/// Searches history: says rows, progress from time to time if that is asked for, and progress once
+/// more at the end, until `see` returns false, or `wanted`, which is asked for every record: a word
+/// that nothing holds is looked for in all of history, and whoever asked may have gone long before.
+/// Blocking.
+pub fn run(
+    history: &History,
+    asked: &Asked,
+    now: i64,
+    wanted: &dyn Fn() -> bool,
+    see: &mut dyn FnMut(Said) -> bool,
+) -> Result<(), TooMuch> {
+    let (reported, progress) = (Instant::now(), Progress::default());
+    let mut search = Search { history, asked, wanted, see, progress, reported };
+    let whole = match &asked.query.metric {
+        Some(metric) => search.count(metric, now)?,
+        None => search.rows(),
+    };
+    if whole {
+        search.progress.done = true;
+        search.tell();
+    }
+    Ok(())
+}
+
+struct Search<'a> {
+    history: &'a History,
+    asked: &'a Asked,
+    wanted: &'a dyn Fn() -> bool,
+    see: &'a mut dyn FnMut(Said) -> bool,
+    progress: Progress,
+    reported: Instant,
+}
+
+/// What history may pass over.
+struct Skip {
+    labels: Vec<LabelMatcher>,
+    need: Need,
+}
+
+impl Skip {
+    fn of(asked: &Asked) -> Skip {
+        let plan = asked.query.plan();
+        let agent = asked.agent.as_deref().map(|agent| LabelMatcher::is(Label::Agent, agent));
+        Skip { labels: plan.labels.into_iter().chain(agent).collect(), need: plan.need }
+    }
+
+    fn wants_dataset(&self, dataset: &str) -> bool {
+        self.labels.iter().all(|it| it.label != Label::Dataset || it.fits(dataset))
+    }
+
+    fn wants_stream(&self, labels: &Labels<'_>) -> bool {
+        self.labels.iter().all(|matcher| {
+            matcher.fits(match matcher.label {
+                Label::Agent => labels.agent,
+                // Then it is what a line says of itself.
+                Label::Host if labels.host.is_empty() => return true,
+                Label::Host => labels.host,
+                Label::Site => labels.site,
+                Label::System => labels.system,
+                Label::Kind => labels.kind.as_str(),
+                Label::Source => labels.source,
+                Label::Path => labels.path,
+                Label::Zone | Label::Dataset | Label::Level => return true,
+            })
         })
     }
 }
 
-/// Looks through history, newest first, and shows each event that fits as JSON, until `see` returns
-/// false, or `wanted`, which is asked for every record: a word that nothing holds is looked for in
-/// all of history, and whoever asked may have gone long before. Blocking.
-pub fn run(
-    history: &History,
-    query: &Query,
-    wanted: &dyn Fn() -> bool,
-    see: &mut dyn FnMut(serde_json::Value) -> bool,
-) -> Result<(), history::Error> {
-    let mut left = query.limit.unwrap_or(usize::MAX);
-    if left == 0 {
-        return Ok(());
-    }
-    history.read(&query.range, &mut |found| {
-        if !wanted() {
-            return false;
-        }
-        let (events, sender) = decoded(found);
-        for event in events.iter(&sender) {
-            if query.fits(event) {
-                left -= 1;
-                if !see(event.to_json()) || left == 0 {
-                    return false;
-                }
-            }
-        }
-        true
-    })
-}
-
-/// Decodes a record that was found.
-pub fn decoded(found: Found) -> (crate::event::Events, Sender) {
-    let Found {
-        agent, host, site, system, zone, kind, raised, origin, mut record, ingested, ..
-    } = found;
-    let sender = Sender { agent, host, site, system, zone: Arc::clone(&zone) };
-    record.origin = 0;
-    let block = Block { origins: vec![origin], records: vec![record] };
-    let mut events = decode::block(block, &decode::Context { sender: &sender, ingested, kind });
-    if raised {
-        for event in &mut events.events {
-            event.kind = Kind::Security;
-        }
-    }
-    (events, sender)
-}
-
-fn holds(event: EventRef<'_>, word: &str) -> bool {
-    event.any_value(&mut |value| match value {
-        Value::Text(text) => contains(text, word),
-        Value::Integer(integer) => integer.to_string().contains(word),
-        Value::Number(number) => number.to_string().contains(word),
-        Value::Address(address) => address.to_string().contains(word),
-        Value::Null | Value::Flag(_) => false,
-    })
-}
-
-/// Whether `text` holds `word`, which is in lower case already.
-fn contains(text: &str, word: &str) -> bool {
-    if !text.is_ascii() {
-        return text.to_lowercase().contains(word);
-    }
-    let (text, word) = (text.as_bytes(), word.as_bytes());
-    text.len() >= word.len()
-        && text.windows(word.len().max(1)).any(|window| window.eq_ignore_ascii_case(word))
-}
-
-fn has(event: EventRef<'_>, id: FieldId, wanted: &str) -> bool {
-    event.any(Key(id.0), &mut |value| match value {
-        Value::Text(text) => text == wanted,
-        Value::Integer(integer) => integer.to_string() == wanted,
-        Value::Number(number) => number.to_string() == wanted,
-        Value::Flag(flag) => flag.to_string() == wanted,
-        Value::Address(address) => address.to_string() == wanted,
-        Value::Null => wanted.is_empty(),
-    })
-}
-
-fn is_field(name: &str) -> bool {
-    !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@'))
-}
-
-fn words(text: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut word = String::new();
-    let mut quoted_at = None;
-    for (at, c) in text.char_indices() {
-        match c {
-            '"' => quoted_at = if quoted_at.is_some() { None } else { Some(at) },
-            c if c.is_whitespace() && quoted_at.is_none() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-            }
-            c => word.push(c),
-        }
-    }
-    if let Some(at) = quoted_at {
-        return Err(format!("the quote at {} is never closed", at + 1));
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    Ok(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_words_and_fields() {
-        let query = Query::parse(r#"Failed user.name=root url.path="/a b" "two words" a=="#)
-            .expect("parses");
-        let field =
-            |name: &str, value: &str| Term::Field { id: FieldId::of(name), value: value.into() };
-        let word = |text: &str| Term::Word(text.into());
-        let expected = [
-            word("failed"),
-            field("user.name", "root"),
-            field("url.path", "/a b"),
-            word("two words"),
-            field("a", "="),
-        ];
-        assert_eq!(query.terms, expected);
-        assert_eq!(
-            Query::parse("a \"b").map(|_| ()),
-            Err("the quote at 3 is never closed".to_owned())
+impl Search<'_> {
+    /// Shows the series of a count; whether anybody wanted them.
+    fn count(&mut self, metric: &Metric, now: i64) -> Result<bool, TooMuch> {
+        let end = self.asked.until.unwrap_or(now);
+        let start = self.asked.since.unwrap_or(end.saturating_sub(DAY));
+        let step = self.asked.step.unwrap_or(metric.range());
+        let mut tally = metric.tally(Steps { start, end, step })?;
+        let skip = Skip::of(self.asked);
+        let first = start.saturating_sub(metric.range()).saturating_add(1);
+        let (stream, dataset) = (
+            |labels: &Labels<'_>| skip.wants_stream(labels),
+            |name: &str| skip.wants_dataset(name),
         );
+        let hunt = Hunt {
+            since: Some(first),
+            until: Some(end.saturating_add(1)),
+            kinds: &self.asked.kinds,
+            stream: &stream,
+            dataset: &dataset,
+            need: &skip.need,
+            version: understand::VERSION,
+        };
+        let mut units = self.history.units(&hunt);
+        let mut failed = None;
+        while let Some(unit) = units.next(&hunt) {
+            let whole = self.load(&unit, &hunt, &mut |seen| {
+                failed = tally.add(seen.time(), seen).err();
+                failed.is_none()
+            });
+            if let Some(failed) = failed {
+                return Err(failed);
+            }
+            if !whole || !self.report(&units, Extent::default()) {
+                return Ok(false);
+            }
+        }
+        self.note(&units, Extent::default());
+        for series in tally.finish() {
+            self.progress.rows += 1;
+            if !(self.see)(Said::Row(matrix(series))) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    #[test]
-    fn a_search_ends_when_nobody_wants_it_any_more() {
-        use bytes::Bytes;
-        use hengwei_protocol::wire::{Origin, Record, record::Body};
-        use std::cell::Cell;
-
-        const RECORDS: u64 = 50;
-        let line = |number| Record {
-            number,
-            body: Some(Body::Original(Bytes::from_static(b"nothing of interest"))),
-            ..Record::default()
-        };
-        let origins = vec![Origin { source: "files".into(), ..Origin::default() }];
-        let block = Block { origins, records: (1..=RECORDS).map(line).collect() };
-        let batch = hengwei_protocol::block::pack(Kind::Log, Bytes::from_static(&[7; 16]), &block)
-            .expect("packs");
-        let received = history::Received {
-            agent: "a".into(),
-            host: "a".into(),
-            site: "site".into(),
-            system: "his".into(),
-            zone: "UTC".into(),
-            kind: Kind::Log,
-            epoch: [7; 16],
-            first: batch.first,
-            span: batch.span,
-            block: batch.block,
-            raw_len: batch.raw_len,
-            records: Arc::new(block),
-            raised: Vec::new(),
-            ingested: 0,
-        };
-        let dir = tempfile::tempdir().expect("a directory");
-        let options = history::Options { reserve_bytes: 0, ..history::Options::default() };
-        let (mut writer, history) = history::Writer::open(dir.path(), options).expect("opens");
-        let draft = history::Draft { received: vec![received], ..history::Draft::default() };
-        writer.commit(draft).expect("commits");
-        let looked_at = |most: u64| {
-            let asked = Cell::new(0);
-            let wanted = || {
-                asked.set(asked.get() + 1);
-                asked.get() <= most
-            };
-            let query = Query::parse("absent").expect("parses");
-            run(&history, &query, &wanted, &mut |row| panic!("{row}")).expect("reads");
-            asked.get()
-        };
-        assert_eq!(looked_at(u64::MAX), RECORDS);
-        assert_eq!(looked_at(3), 4);
+    /// Shows the events of a unit that fit, in no order; whether all of them were wanted.
+    fn load(
+        &mut self,
+        unit: &Unit<'_>,
+        hunt: &Hunt<'_>,
+        see: &mut dyn FnMut(&Seen<'_>) -> bool,
+    ) -> bool {
+        let (asked, wanted, looked_at) = (self.asked, self.wanted, &mut self.progress.looked_at);
+        let mut whole = true;
+        unit.load(hunt, &mut |found| {
+            if !wanted() {
+                whole = false;
+                return false;
+            }
+            let decoded = Decoded::of(found);
+            for seen in decoded.iter() {
+                *looked_at += 1;
+                let time = seen.time();
+                let fits = hunt.since.is_none_or(|since| time >= since)
+                    && hunt.until.is_none_or(|until| time < until)
+                    && asked.agent.as_deref().is_none_or(|agent| seen.agent() == agent)
+                    && asked.query.fits(&seen);
+                if fits && !see(&seen) {
+                    whole = false;
+                }
+            }
+            whole
+        });
+        whole
     }
+
+    /// Takes over how far the units have been read.
+    fn note(&mut self, units: &Units, before: Extent) {
+        let read = units.read();
+        self.progress.read =
+            Extent { blocks: before.blocks + read.blocks, bytes: before.bytes + read.bytes };
+        self.progress.skipped = units.skipped();
+        self.progress.left = units.left();
+    }
+
+    /// Reports progress when it is time to; whether anybody listens.
+    fn report(&mut self, units: &Units, before: Extent) -> bool {
+        if !self.asked.progress || self.reported.elapsed() < REPORT {
+            return (self.wanted)();
+        }
+        self.note(units, before);
+        self.reported = Instant::now();
+        self.tell()
+    }
+
+    fn tell(&mut self) -> bool {
+        (self.see)(Said::Progress(self.progress.clone()))
+    }
+}
+
+/// A series as Prometheus writes one of a matrix: seconds, and values as text.
+fn matrix(series: Series) -> Value {
+    let labels = series.labels.into_iter().map(|(name, value)| (name, Value::String(value)));
+    let point = |(time, value): (i64, f64)| {
+        let seconds = match time % SECOND {
+            0 => json!(time / SECOND),
+            _ => json!(time as f64 / SECOND as f64),
+        };
+        json!([seconds, value.to_string()])
+    };
+    let values: Vec<Value> = series.points.into_iter().map(point).collect();
+    json!({ "metric": Map::from_iter(labels), "values": values })
 }

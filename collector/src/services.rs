@@ -21,9 +21,10 @@ use crate::hosts::{self, Fleet, HostView};
 use crate::judge::{self, Bench, Desk};
 use crate::metrics::Metrics;
 use crate::pki::Pki;
+use crate::search::{self, Decoders, Said};
 use crate::store::{Decision, Error};
 use crate::systems::{self, Coverage, Systems};
-use crate::{registry, search, time};
+use crate::{registry, time};
 
 /// Items of one dataset that a host's page shows.
 const MAX_ITEMS: usize = 20_000;
@@ -137,6 +138,7 @@ impl Services {
             key: Some(crate::pki::history_key_file(&config.data)),
             seal_bytes: config.history.seal_bytes,
             retention: config.history.policy(),
+            understand: Some(Arc::new(Decoders)),
             ..history::Options::default()
         };
         let (writer, history) = Writer::open(&config.history(), options)?;
@@ -397,15 +399,12 @@ impl Views for Services {
 
     fn search(
         &self,
-        query: &Search,
+        search: &Search,
         wanted: &dyn Fn() -> bool,
-        see: &mut dyn FnMut(Value) -> bool,
+        see: &mut dyn FnMut(Said) -> bool,
     ) -> Result<(), String> {
-        let mut asked = search::Query::parse(&query.q)?;
-        asked.range.since = query.since;
-        asked.range.until = query.until;
-        asked.limit = Some(query.limit);
-        search::run(&self.history, &asked, wanted, see).map_err(|error| error.to_string())
+        search::run(&self.history, &search.asked, time::now(), wanted, see)
+            .map_err(|error| error.to_string())
     }
 
     fn change(&self, now: i64, change: &Change) -> Result<(Decision, Alert), Error> {

@@ -40,7 +40,6 @@ pub fn shape(command: &Command) -> Shape {
             "agent", "kind", "number", "span", "cause", "records", "bytes", "path", "detail",
             "time",
         ],
-        Command::Search { .. } => &["@timestamp", "host.name", "event.dataset", "event.original"],
         Command::Coverage => &["id", "name_zh", "name_en", "level", "reporting", "expected"],
         Command::User(User::List) => &["user", "role", "disabled", "password", "last_login"],
         Command::Token(ApiToken::List) => &["user", "token", "scope", "expires"],
@@ -87,6 +86,37 @@ pub fn print(shape: &Shape, rows: &[Value], out: &mut dyn Write) -> std::io::Res
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
+}
+
+/// A row of a search as one line: an event, or a series with its last point.
+pub fn event(row: &Value) -> String {
+    if let Some(labels) = row.get("metric") {
+        let last = row.get("values").and_then(Value::as_array).and_then(|points| points.last());
+        return printable(&format!("{labels} {}", last.unwrap_or(&Value::Null)));
+    }
+    let names = ["@timestamp", "host.name", "event.dataset"];
+    let mut cells: Vec<String> = names.iter().map(|name| cell(row, name)).collect();
+    let text = cell(row, "event.original");
+    cells.push(if text.is_empty() { printable(&row.to_string()) } else { text });
+    cells.join("  ")
+}
+
+/// How far a search has come, as one line.
+pub fn progress(progress: &Value) -> String {
+    let number = |name: &str| progress.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let extent = |name: &str| {
+        let part = |of: &str| progress.pointer(&format!("/{name}/{of}")).and_then(Value::as_u64);
+        let bytes = part("bytes").unwrap_or_default();
+        format!("{} blocks, {bytes} bytes {name}", part("blocks").unwrap_or_default())
+    };
+    let extents = ["read", "skipped", "left"].map(extent).join("; ");
+    let flag = |name: &str| progress.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let rows = format!("{} rows of {} events; {extents}", number("rows"), number("looked_at"));
+    match progress.get("after").and_then(Value::as_str).filter(|_| flag("more")) {
+        Some(after) => format!("{rows}; there may be more: --after '{after}'"),
+        None if flag("done") => rows,
+        None => format!("{rows} …"),
+    }
 }
 
 /// Everything of a row, members below each other.

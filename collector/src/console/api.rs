@@ -18,11 +18,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::guard::{Asked, Caller, Failed};
+use super::guard::{Asked as Asking, Caller, Failed};
 use super::{App, Change, Search, Views, formats};
 use crate::accounts;
 use crate::alerts::{Alert, State as AlertState};
 use crate::history::tree;
+use crate::logql::Query;
+use crate::search::{Asked, Place, Said};
 use crate::store::{self, Store};
 use crate::time;
 
@@ -120,7 +122,7 @@ fn state_name(state: AlertState) -> &'static str {
 /// `GET /api/v1/alerts`
 pub(super) async fn alerts(
     State(app): State<App>,
-    Asked(listing): Asked<Listing>,
+    Asking(listing): Asking<Listing>,
 ) -> Answer<Json<Value>> {
     let ocsf = wants_ocsf(listing.format.as_deref())?;
     let filter = Filter::new(listing.state, listing.level);
@@ -161,7 +163,7 @@ fn walk(store: &dyn Store, after: u64, limit: usize, filter: &Filter) -> (Vec<Al
 pub(super) async fn alert(
     State(app): State<App>,
     Path(id): Path<String>,
-    Asked(listing): Asked<Listing>,
+    Asking(listing): Asking<Listing>,
 ) -> Answer<Json<Value>> {
     let ocsf = wants_ocsf(listing.format.as_deref())?;
     let found = find(&app, &id).await?.ok_or_else(|| Failed::missing("alert"))?;
@@ -196,7 +198,7 @@ pub(super) fn newest(store: &dyn Store, filter: &Filter, skip: usize, limit: usi
 pub(super) async fn atom(
     State(app): State<App>,
     headers: HeaderMap,
-    Asked(listing): Asked<Listing>,
+    Asking(listing): Asking<Listing>,
 ) -> Answer<Response> {
     let filter = Filter::new(listing.state, listing.level);
     filter.check()?;
@@ -336,11 +338,18 @@ pub(super) async fn status(State(app): State<App>) -> Answer<Json<Value>> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question {
-    #[serde(default)]
+    /// In the language of [`crate::logql`].
+    #[serde(default, alias = "query")]
     pub(super) q: String,
     pub(super) since: Option<String>,
     pub(super) until: Option<String>,
     limit: Option<usize>,
+    /// The place of the last row of an answer: what comes after it.
+    after: Option<String>,
+    /// Of counts: time between two points.
+    step: Option<String>,
+    #[serde(default)]
+    progress: bool,
 }
 
 impl Question {
@@ -349,12 +358,23 @@ impl Question {
         if self.q.len() > MAX_QUERY {
             return Err(Failed::bad(format!("`q` is longer than {MAX_QUERY} bytes")));
         }
-        Ok(Search {
-            q: self.q.clone(),
+        let given = |text: &'_ Option<String>| text.clone().filter(|text| !text.is_empty());
+        let after = given(&self.after).map(|text| text.parse::<Place>());
+        let step = given(&self.step).map(|text| {
+            let step = time::duration(&text).filter(|step| *step > 0);
+            step.ok_or_else(|| Failed::bad("`step` is a length of time: 30s, 5m, 2h, 1d"))
+        });
+        let asked = Asked {
+            query: Query::parse(&self.q)?,
             since: time_of(self.since.as_deref(), now)?,
             until: time_of(self.until.as_deref(), now)?,
-            limit: self.limit.unwrap_or(DEFAULT_ROWS).clamp(1, MAX_ROWS),
-        })
+            limit: Some(self.limit.unwrap_or(DEFAULT_ROWS).clamp(1, MAX_ROWS)),
+            after: after.transpose().map_err(Failed::bad)?,
+            step: step.transpose()?,
+            progress: self.progress,
+            ..Asked::default()
+        };
+        Ok(Search { q: self.q.clone(), asked })
     }
 }
 
@@ -367,36 +387,47 @@ fn time_of(text: Option<&str>, now: i64) -> Answer<Option<i64>> {
 
 /// What a running search says.
 pub(super) enum Row {
-    Found(Value),
+    Said(Said),
     Wrong(String),
 }
 
-/// `GET /api/v1/search`: NDJSON, one row a line.
+/// `GET /api/v1/search`: NDJSON, one row a line; with `progress=true` also `{"progress": …}`.
 pub(super) async fn search(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Asked(question): Asked<Question>,
+    Asking(question): Asking<Question>,
 ) -> Answer<Response> {
     let search = question.search(app.now())?;
     let mut rows = begin(&app, &caller, search).await?;
-    // A query that is wrong says so before its first row, and is an answer of its own.
-    let first = match rows.recv().await {
+    // A search that cannot be done says so before its first row, and is an answer of its own.
+    let first = match next(&mut rows, question.progress).await {
         Some(Row::Wrong(why)) => return Err(Failed::bad(why)),
-        Some(Row::Found(row)) => Some(row),
-        None => None,
+        first => first,
     };
-    let lines = futures_util::stream::unfold((first, rows), |(first, mut rows)| async move {
+    let state = (first, rows, question.progress);
+    let lines = futures_util::stream::unfold(state, |(first, mut rows, progress)| async move {
         let row = match first {
             Some(row) => row,
-            None => match rows.recv().await? {
-                Row::Found(row) => row,
-                Row::Wrong(why) => json!({"error": why}),
-            },
+            None => next(&mut rows, progress).await?,
         };
-        Some((Ok::<_, std::convert::Infallible>(format!("{row}\n")), (None, rows)))
+        let line = match row {
+            Row::Said(said) => said.into_json(),
+            Row::Wrong(why) => json!({ "error": why }),
+        };
+        Some((Ok::<_, std::convert::Infallible>(format!("{line}\n")), (None, rows, progress)))
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+/// The next thing a search says that was asked for.
+async fn next(rows: &mut mpsc::Receiver<Row>, progress: bool) -> Option<Row> {
+    loop {
+        match rows.recv().await? {
+            Row::Said(Said::Progress(_)) if !progress => {}
+            row => return Some(row),
+        }
+    }
 }
 
 /// Records that somebody searches (rows may hold personal data), then starts it. The search ends when
@@ -413,7 +444,8 @@ pub(super) async fn begin(
     let (who, body) = (
         caller.who(),
         json!({
-            "q": search.q, "since": search.since, "until": search.until, "limit": search.limit,
+            "q": search.q, "since": search.asked.since, "until": search.asked.until,
+            "limit": search.asked.limit,
         }),
     );
     let noted = store::transact(&*app.services.judge, move |_, now| {
@@ -430,11 +462,7 @@ pub(super) async fn begin(
 }
 
 fn run(views: &dyn Views, search: &Search, sender: &mpsc::Sender<Row>) {
-    let mut left = search.limit;
-    let mut see = |row| {
-        left -= 1;
-        sender.blocking_send(Row::Found(row)).is_ok() && left > 0
-    };
+    let mut see = |said| sender.blocking_send(Row::Said(said)).is_ok();
     if let Err(why) = views.search(search, &|| !sender.is_closed(), &mut see) {
         // Nobody may be there any more to hear it.
         let _ = sender.blocking_send(Row::Wrong(why));

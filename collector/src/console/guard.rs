@@ -24,6 +24,7 @@ use serde_json::json;
 
 use super::{App, pages};
 use crate::accounts::{self, Right, Scope, User};
+use crate::logql;
 use crate::serve::Peer;
 use crate::store;
 
@@ -114,12 +115,14 @@ impl Caller {
     }
 }
 
-/// An answer that is no success, for programs: `{error, remedy}`.
+/// An answer that is no success, for programs: `{error, remedy}`; of a query also where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) status: StatusCode,
     pub(super) error: String,
     pub(super) remedy: &'static str,
+    /// What is wrong with a query.
+    pub(super) query: Option<logql::Error>,
 }
 
 impl Failed {
@@ -128,7 +131,7 @@ impl Failed {
         error: impl Into<String>,
         remedy: &'static str,
     ) -> Failed {
-        Failed { status, error: error.into(), remedy }
+        Failed { status, error: error.into(), remedy, query: None }
     }
 
     /// Our bug or our disk; the log has it.
@@ -143,6 +146,12 @@ impl Failed {
 
     pub(super) fn bad(error: impl Into<String>) -> Failed {
         Failed::new(StatusCode::BAD_REQUEST, error, "correct the request")
+    }
+}
+
+impl From<logql::Error> for Failed {
+    fn from(error: logql::Error) -> Failed {
+        Failed { query: Some(error.clone()), ..Failed::bad(error.message()) }
     }
 }
 
@@ -163,7 +172,12 @@ impl From<store::Error> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let body = json!({"error": self.error, "remedy": self.remedy});
+        let mut body = json!({"error": self.error, "remedy": self.remedy});
+        if let Some(logql::Error { column, found, expected, .. }) = self.query {
+            body["column"] = column.into();
+            body["found"] = found.into();
+            body["expected"] = expected.into();
+        }
         (self.status, axum::Json(body)).into_response()
     }
 }

@@ -16,7 +16,9 @@ use super::lang::Page;
 use super::{App, HostDetail, HostRow, Ledger, Presence, System};
 use crate::alerts::{Alert, State as AlertState};
 use crate::metrics::LEVELS;
+use crate::search::{CURSOR, Said};
 use crate::store::Store;
+use crate::time;
 
 /// Alerts on one page of the list.
 const PAGE: usize = 50;
@@ -134,6 +136,8 @@ struct SearchPage {
     since: String,
     asked: bool,
     rows: Vec<Hit>,
+    /// The page after this one, when there may be one.
+    older: Option<String>,
     wrong: Option<String>,
 }
 
@@ -356,24 +360,38 @@ pub(super) async fn search(
     let asked = !question.q.trim().is_empty();
     let suggested = if asked { "" } else { "24h" };
     let since = question.since.clone().unwrap_or_else(|| suggested.to_owned());
-    let (mut rows, mut wrong) = (Vec::new(), None);
+    let (mut rows, mut older, mut wrong) = (Vec::new(), None, None);
     if asked {
         match question.search(app.now()) {
             Ok(mut search) => {
-                search.limit = SEARCH_ROWS;
+                search.asked.limit = Some(SEARCH_ROWS);
+                let (since, until) = (search.asked.since, search.asked.until);
                 let begun = api::begin(&app, &caller, search).await;
                 let mut found = begun.map_err(failed(&headers))?;
                 while let Some(row) = found.recv().await {
                     match row {
-                        Row::Found(row) => rows.push(hit(row)),
+                        Row::Said(Said::Row(row)) => rows.push(hit(row)),
+                        Row::Said(Said::Progress(progress)) if progress.more => {
+                            older =
+                                progress.after.map(|it| page_after(&question.q, since, until, &it));
+                        }
+                        Row::Said(Said::Progress(_)) => {}
                         Row::Wrong(why) => wrong = Some(why),
                     }
                 }
             }
+            Err(Failed { query: Some(error), .. }) => wrong = Some(error.to_string()),
             Err(failed) => wrong = Some(failed.error),
         }
     }
-    Ok(show(StatusCode::OK, &SearchPage { page, question, since, asked, rows, wrong }))
+    Ok(show(StatusCode::OK, &SearchPage { page, question, since, asked, rows, older, wrong }))
+}
+
+/// The same search after a row. Its times are what an age meant when it was asked.
+fn page_after(q: &str, since: Option<i64>, until: Option<i64>, after: &str) -> String {
+    let time = |time: Option<i64>| encode(&time.map(time::rfc3339).unwrap_or_default());
+    let (q, since, until) = (encode(q), time(since), time(until));
+    format!("/search?q={q}&since={since}&until={until}&after={}", encode(after))
 }
 
 fn failed(headers: &HeaderMap) -> impl Fn(Failed) -> Response + '_ {
@@ -475,8 +493,14 @@ fn grouped(number: u64) -> String {
 
 /// Picks out of a row, flat or nested, what has a column of its own.
 fn hit(row: Value) -> Hit {
+    if let (Some(Value::Object(labels)), Some(Value::Array(points))) =
+        (row.get("metric"), row.get("values"))
+    {
+        return series(labels, points);
+    }
     let mut fields = Vec::new();
     flatten("", &row, &mut fields);
+    fields.retain(|(name, _)| name != CURSOR);
     let mut take = |names: &[&str]| {
         let at = names.iter().find_map(|name| fields.iter().position(|(it, _)| it == name));
         at.map_or(String::new(), |at| fields.remove(at).1)
@@ -486,6 +510,25 @@ fn hit(row: Value) -> Hit {
         host: take(&["host.name", "host", "agent.id", "agent"]),
         dataset: take(&["event.dataset", "dataset"]),
         text: take(&["event.original", "message", "original", "text"]),
+        fields,
+    }
+}
+
+/// A series of a count: its labels, and its points by time.
+fn series(labels: &serde_json::Map<String, Value>, points: &[Value]) -> Hit {
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let nanos = |seconds: &Value| (seconds.as_f64().unwrap_or_default() * 1e9) as i64;
+    let fields = points
+        .iter()
+        .filter_map(|point| Some((time::rfc3339(nanos(point.get(0)?)), plain(point.get(1)?))));
+    let fields: Vec<(String, String)> = fields.collect();
+    let text: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+    Hit {
+        time: fields.last().map(|(time, _)| time.clone()).unwrap_or_default(),
+        host: labels.get("host").map(plain).unwrap_or_default(),
+        dataset: labels.get("dataset").map(plain).unwrap_or_default(),
+        text: if text.is_empty() { "Σ".to_owned() } else { text.join(" ") },
         fields,
     }
 }

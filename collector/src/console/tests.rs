@@ -13,6 +13,7 @@ use super::*;
 use crate::accounts::{Role, Scope, password};
 use crate::alerts::{Alert, Entity, Evidence, RuleRef, State};
 use crate::history::tree;
+use crate::search::{Progress, Said};
 use crate::store::{self, Decision, Error, fake::Fake};
 
 const PASSWORD: &str = "correct horse battery";
@@ -63,7 +64,7 @@ pub(super) fn alert(id: &str, level: &str) -> Alert {
     }
 }
 
-/// Views over the fake; a search gives rows for ever.
+/// Views over the fake; a search gives as many rows as are asked for.
 struct FakeViews {
     fake: Fake,
 }
@@ -93,17 +94,18 @@ impl Views for FakeViews {
 
     fn search(
         &self,
-        query: &Search,
+        search: &Search,
         _: &dyn Fn() -> bool,
-        see: &mut dyn FnMut(Value) -> bool,
+        see: &mut dyn FnMut(Said) -> bool,
     ) -> Result<(), String> {
-        if query.q == "(" {
-            return Err("the query ends within brackets".to_owned());
+        if search.q == "series" {
+            return Err("more than 2000 series".to_owned());
         }
-        let mut n = 0;
-        while see(json!({"n": n})) {
-            n += 1;
+        for n in 0..search.asked.limit.unwrap() as u64 {
+            see(Said::Row(json!({"n": n, "progress": 1})));
         }
+        let after = Some("5/a/log/00000000000000000000000000000000/1".to_owned());
+        see(Said::Progress(Progress { done: true, more: true, after, ..Progress::default() }));
         Ok(())
     }
 
@@ -532,11 +534,19 @@ async fn a_search_streams_lines_is_recorded_and_says_what_is_wrong() {
     let entry = bench.fake.entries().pop().unwrap();
     assert_eq!((&*entry.actor, &*entry.action), ("auditadmin-read/t", "events.searched"));
     assert!(entry.body.contains("root"));
-    let answer = bench.get("/api/v1/search?q=(", &headers).await;
-    assert_eq!(
-        (answer.status, &answer.json()["error"]),
-        (400, &json!("the query ends within brackets"))
-    );
+    let answer = bench.get("/api/v1/search?query=x&limit=2&progress=true", &headers).await;
+    let last: Value = serde_json::from_str(answer.text.lines().nth(2).unwrap()).unwrap();
+    assert_eq!((answer.text.lines().count(), &last["progress"]["done"]), (3, &json!(true)));
+    let answer = bench.get("/api/v1/search?q=series", &headers).await;
+    assert_eq!((answer.status, &answer.json()["error"]), (400, &json!("more than 2000 series")));
+    let answer = bench.get("/api/v1/search?q=a%20%7C%20b%20~%20c", &headers).await;
+    let (said, status) = (answer.json(), answer.status);
+    assert_eq!((status, &said["column"], &said["found"]), (400, &json!(7), &json!("`~`")));
+    assert!(said["expected"].as_str().unwrap().contains("`=~`"), "{said}");
+    for wrong in ["after=x", "step=x", "step=0s", "limit=x", "progress=x"] {
+        let answer = bench.get(&format!("/api/v1/search?q=x&{wrong}"), &headers).await;
+        assert_eq!((answer.status, answer.json()["remedy"].is_string()), (400, true), "{wrong}");
+    }
     assert_eq!(bench.get("/api/v1/search?q=x&since=never", &headers).await.status, 400);
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::alerts::{Alert, State};
+use crate::search::{Asked, Said};
 use crate::store::{Decision, Error};
 
 /// Answers for pages and API.
@@ -21,13 +22,13 @@ pub trait Views: Send + Sync {
     /// How the collector is: an object whose members are sections, each an object or a list of
     /// objects. Shown as it is.
     fn status(&self) -> serde_json::Value;
-    /// Rows that fit, newest first, until `see` or `wanted` returns false; an error says what is
-    /// wrong with the query. Runs long, so `wanted` is asked whether there are rows or not.
+    /// Rows that fit, newest first, until `see` or `wanted` returns false; an error says why it does
+    /// not go on. Runs long, so `wanted` is asked whether there are rows or not.
     fn search(
         &self,
-        query: &Search,
+        search: &Search,
         wanted: &dyn Fn() -> bool,
-        see: &mut dyn FnMut(serde_json::Value) -> bool,
+        see: &mut dyn FnMut(Said) -> bool,
     ) -> Result<(), String>;
     /// Decides a change of an alert; runs inside the judge.
     fn change(&self, now: i64, change: &Change) -> Result<(Decision, Alert), Error>;
@@ -49,16 +50,12 @@ pub struct Change {
 }
 
 /// What to look for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Search {
     /// The query as typed.
     pub q: String,
-    /// At or after, Unix nanoseconds.
-    pub since: Option<i64>,
-    /// Before, Unix nanoseconds.
-    pub until: Option<i64>,
-    /// Most rows.
-    pub limit: usize,
+    /// What it means.
+    pub asked: Asked,
 }
 
 /// Whether a host reports.

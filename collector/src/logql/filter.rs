@@ -95,6 +95,11 @@ impl LabelMatcher {
         LabelMatcher { label, test, negated }
     }
 
+    /// The label has exactly this value.
+    pub fn is(label: Label, value: &str) -> LabelMatcher {
+        LabelMatcher::new(label, LabelTest::Is(value.to_owned()), false)
+    }
+
     /// Whether a label's value is what is wanted; the empty text when an event has none.
     pub fn fits(&self, value: &str) -> bool {
         let fits = match &self.test {

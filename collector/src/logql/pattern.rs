@@ -4,7 +4,7 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::plan::Need;
+use crate::history::Need;
 
 /// What a compiled pattern may take, in bytes; the same again while it runs.
 const MAX_SIZE: usize = 1 << 20;

@@ -5,28 +5,10 @@
 
 use super::Label;
 use super::filter::{Compare, Filter, LabelMatcher, LineFilter, LineTest, Test, Tree};
+use crate::history::Need;
 
 /// Conditions of one tree at most: more of them cost more than they save.
 const MAX_NEEDS: usize = 32;
-
-/// What an event must have to fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    /// All of these.
-    All(Vec<Need>),
-    /// One of these.
-    Any(Vec<Need>),
-    /// Its text, or a value it was received with, holds this as a whole word
-    /// ([`holds_word`](crate::history::holds_word)).
-    Word(Vec<u8>),
-    /// Its line has this in it, byte for byte. The line of a typed record is made of the names and
-    /// values of its fields ([`logfmt`](super::logfmt)), so this may reach over several of them.
-    Text(Vec<u8>),
-    /// A decoded field, not one of the header, has exactly this value as text.
-    Value(Vec<u8>),
-    /// Nothing.
-    Anything,
-}
 
 /// What a store may skip by.
 #[derive(Debug, Clone)]
@@ -86,10 +68,13 @@ impl Filter {
         for tree in &self.trees {
             wanted_labels(tree, &mut labels);
         }
+        // What is neither known of a stream nor of a dataset is a field as others are.
+        let stored = labels.iter().filter(|it| matches!(it.label, Label::Zone | Label::Level));
+        let stored: Vec<Need> = stored.filter_map(LabelMatcher::only).map(of_value).collect();
         let words = self.words.iter().map(|word| Need::Word(word.as_bytes().to_vec()));
         let lines = self.lines.iter().map(of_line);
         let trees = self.trees.iter().map(of_tree);
-        Plan { labels, need: Need::all(words.chain(lines).chain(trees)) }
+        Plan { labels, need: Need::all(words.chain(lines).chain(trees).chain(stored)) }
     }
 }
 
@@ -125,18 +110,21 @@ fn of_compare(compare: &Compare) -> Need {
     if compare.negated || compare.name.label.is_some() || in_header(&compare.name.text) {
         return Need::Anything;
     }
-    let value = |text: &String| match text.is_empty() {
-        // An event without the field fits, too.
-        true => Need::Anything,
-        false => Need::Value(text.as_bytes().to_vec()),
-    };
     match &compare.test {
-        Test::Is(text) => value(text),
+        Test::Is(text) => of_value(text),
         Test::Fits(pattern) => match pattern.texts() {
-            Some(texts) => Need::any(texts.iter().map(value)),
+            Some(texts) => Need::any(texts.iter().map(|text| of_value(text))),
             None => Need::Anything,
         },
         Test::Order(..) | Test::Ip(_) => Need::Anything,
+    }
+}
+
+fn of_value(text: &str) -> Need {
+    match text.is_empty() {
+        // An event without the field fits, too.
+        true => Need::Anything,
+        false => Need::Value(text.as_bytes().to_vec()),
     }
 }
 

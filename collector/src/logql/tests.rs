@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::history::holds_word;
+use crate::history::{Need, holds_word};
 
 /// An event of plain parts.
 #[derive(Debug, Clone, Default)]
@@ -308,6 +308,8 @@ fn plans_hold_what_is_needed() {
         Need::All(vec![value("b"), Need::Any(vec![value("d"), value("f")])]),
     );
     check(r#"| a = "b" or c > 5"#, Need::Anything);
+    check(r#"{level="error", host="x"}"#, value("error"));
+    check(r#"{level!="error", zone=""}"#, Need::Anything);
     check(r#"| a = "" or b != "c""#, Need::Anything);
     check(r#"| host.name = "x" | message = "y" | event_original = "z""#, Need::Anything);
     let plan =
