@@ -21,7 +21,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::disk::{self, Disk, failed};
-use super::ledger::{self, Rows};
+use super::ledger::{self, Advances, Rows};
 use super::stored::{self, CheckpointHead, Row, Sender, StoredPut};
 use super::{Error, tree};
 use crate::time;
@@ -32,6 +32,8 @@ const VERSION: u32 = 1;
 const HEADER: usize = 20;
 /// zstd level: written off the commit path, read once in a while.
 const LEVEL: i32 = 3;
+/// What a change takes in memory beside its key and value, about.
+const CHANGE_OVERHEAD: usize = 128;
 /// The longest message of a checkpoint.
 const MAX_MESSAGE: usize = 1 << 30;
 
@@ -47,16 +49,30 @@ pub(super) struct Loaded(Bytes);
 /// Reads and checks a checkpoint.
 pub(super) fn load(path: &Path, expected: &[u8]) -> Result<Loaded, String> {
     let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let damaged = || format!("{}: damaged", path.display());
-    let end = bytes.len().checked_sub(4).filter(|end| *end >= HEADER).ok_or_else(damaged)?;
-    let good = &bytes[..8] == MAGIC
-        && bytes[8..12] == VERSION.to_le_bytes()
-        && bytes[end..] == crc32fast::hash(&bytes[..end]).to_le_bytes()
-        && digest::digest(&digest::SHA256, &bytes).as_ref() == expected;
-    if good { Ok(Loaded(bytes.into())) } else { Err(damaged()) }
+    Loaded::checked(bytes, expected).ok_or_else(|| format!("{}: damaged", path.display()))
 }
 
 impl Loaded {
+    /// Takes the bytes of a checkpoint with that digest; None when they are not.
+    pub(super) fn checked(bytes: Vec<u8>, expected: &[u8]) -> Option<Loaded> {
+        let end = bytes.len().checked_sub(4).filter(|end| *end >= HEADER)?;
+        let good = &bytes[..8] == MAGIC
+            && bytes[8..12] == VERSION.to_le_bytes()
+            && bytes[end..] == crc32fast::hash(&bytes[..end]).to_le_bytes()
+            && digest::digest(&digest::SHA256, &bytes).as_ref() == expected;
+        good.then(|| Loaded(bytes.into()))
+    }
+
+    /// Its rows one after the other, until the first that does not read.
+    pub(super) fn rows(&self) -> io::Result<impl Iterator<Item = io::Result<Row>>> {
+        let mut messages = self.messages()?;
+        next(&mut messages)?.ok_or_else(|| io::Error::other("an empty checkpoint"))?;
+        Ok(std::iter::from_fn(move || {
+            let bytes = next(&mut messages).transpose()?;
+            Some(bytes.and_then(|bytes| Row::decode(bytes).map_err(io::Error::other)))
+        }))
+    }
+
     /// Reads the head alone.
     pub(super) fn head(&self) -> io::Result<CheckpointHead> {
         let head = next(&mut self.messages()?)?;
@@ -92,8 +108,12 @@ fn next(messages: &mut impl Read) -> io::Result<Option<Bytes>> {
     if len > MAX_MESSAGE {
         return Err(io::Error::other("a message beyond its limit"));
     }
-    let mut bytes = vec![0u8; len];
-    messages.read_exact(&mut bytes)?;
+    // The length is only believed as far as bytes follow it.
+    let mut bytes = Vec::new();
+    let read = messages.take(len as u64).read_to_end(&mut bytes)?;
+    if read != len {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(Some(bytes.into()))
 }
 
@@ -106,6 +126,8 @@ pub(super) struct Next {
     /// The ledger's rows of the old one: the only rows that are read to be changed.
     ledger: BTreeMap<Vec<u8>, Vec<u8>>,
     changes: Changes,
+    /// What the changes take in memory, about.
+    changed_bytes: usize,
     head: CheckpointHead,
 }
 
@@ -121,7 +143,7 @@ impl Next {
                 Ok(())
             })?;
         }
-        Ok(Next { old, ledger, changes: Changes::new(), head })
+        Ok(Next { old, ledger, changes: Changes::new(), changed_bytes: 0, head })
     }
 
     /// Takes the changes of one commit.
@@ -139,6 +161,23 @@ impl Next {
             self.head.correlations_commit = commit;
             self.head.correlations = correlations;
         }
+    }
+
+    /// Takes what one commit puts and how far its queues came; [`Next::apply`] for whoever holds no
+    /// records any more.
+    pub(super) fn advance(&mut self, time: i64, advances: Advances, puts: &[StoredPut]) {
+        apply_puts(self, puts);
+        advances.apply(self, time);
+    }
+
+    /// What the changes since the old checkpoint take in memory, about.
+    pub(super) fn changed_bytes(&self) -> usize {
+        self.changed_bytes
+    }
+
+    /// The same small records, with the changes packed away among the others.
+    pub(super) fn packed(self, commit: u64) -> io::Result<Next> {
+        Next::after(Some(Loaded(self.bytes(commit)?.into())))
     }
 
     /// Writes it, durably, and says how the manifest will name it.
@@ -176,35 +215,39 @@ impl Next {
         let mut encoder = zstd::stream::write::Encoder::new(bytes, LEVEL)?;
         self.head.commit = commit;
         put(&mut encoder, &self.head)?;
-        let mut changes = std::mem::take(&mut self.changes).into_iter().peekable();
+        self.each(&mut |row| put(&mut encoder, &row))?;
+        let mut bytes = encoder.finish()?;
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
+        Ok(bytes)
+    }
+
+    /// Shows every row as it is now, in the order of (tree, key).
+    pub(super) fn each(&self, see: &mut dyn FnMut(Row) -> io::Result<()>) -> io::Result<()> {
+        let mut changes = self.changes.iter().peekable();
         if let Some(old) = &self.old {
             old.read(&mut |row| {
                 let mut replaced = false;
                 while let Some(((tree, key), value)) = changes
                     .next_if(|((tree, key), _)| (*tree, key) <= (row.tree.as_str(), &row.key))
                 {
-                    replaced |= tree == row.tree && key == row.key;
-                    put_change(&mut encoder, tree, key, value)?;
+                    replaced |= *tree == row.tree && *key == row.key;
+                    show_change(see, tree, key, value)?;
                 }
-                if replaced { Ok(()) } else { put(&mut encoder, &row) }
+                if replaced { Ok(()) } else { see(row) }
             })?;
         }
-        for ((tree, key), value) in changes {
-            put_change(&mut encoder, tree, key, value)?;
-        }
-        let mut bytes = encoder.finish()?;
-        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
-        Ok(bytes)
+        changes.try_for_each(|((tree, key), value)| show_change(see, tree, key, value))
     }
 }
 
-fn put_change(
-    to: &mut impl Write,
+fn show_change(
+    see: &mut dyn FnMut(Row) -> io::Result<()>,
     tree: &str,
-    key: Vec<u8>,
-    value: Option<Vec<u8>>,
+    key: &[u8],
+    value: &Option<Vec<u8>>,
 ) -> io::Result<()> {
-    value.map_or(Ok(()), |value| put(to, &Row { tree: tree.to_owned(), key, value }))
+    let Some(value) = value else { return Ok(()) };
+    see(Row { tree: tree.to_owned(), key: key.to_vec(), value: value.clone() })
 }
 
 fn put(to: &mut impl Write, message: &impl Message) -> io::Result<()> {
@@ -224,7 +267,12 @@ impl Rows for Next {
     }
 
     fn set(&mut self, tree: &'static str, key: Vec<u8>, value: Option<Vec<u8>>) {
-        self.changes.insert((tree, key), value);
+        let len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let (added, key_len) = (len(&value), key.len());
+        match self.changes.insert((tree, key), value) {
+            Some(old) => self.changed_bytes = (self.changed_bytes + added) - len(&old),
+            None => self.changed_bytes += CHANGE_OVERHEAD + key_len + added,
+        }
     }
 }
 
@@ -235,11 +283,15 @@ pub(super) fn apply<'a>(
     parts: impl Iterator<Item = (&'a Sender, &'a Block)>,
     puts: &[StoredPut],
 ) {
+    apply_puts(rows, puts);
+    ledger::apply(rows, time, parts);
+}
+
+fn apply_puts(rows: &mut dyn Rows, puts: &[StoredPut]) {
     for put in puts {
         // A tree this version does not know has no reader either; its changes stay in the log.
         if let Some(tree) = stored::tree_named(&put.tree) {
             rows.set(tree, put.key.clone(), put.value.clone());
         }
     }
-    ledger::apply(rows, time, parts);
 }

@@ -52,21 +52,41 @@ pub(super) fn apply<'a>(
     time: i64,
     parts: impl Iterator<Item = (&'a Sender, &'a Block)>,
 ) {
-    let mut queues: BTreeMap<Vec<u8>, Advance> = BTreeMap::new();
-    for (sender, block) in parts {
-        let key = key(&sender.agent, chain::kind_of(sender), &sender.epoch);
+    let mut advances = Advances::default();
+    parts.for_each(|(sender, block)| advances.take(sender, block));
+    advances.apply(rows, time);
+}
+
+/// How far the queues came in one commit: all that the ledger needs of its records. What the classes
+/// have of a commit can be taken apart and joined.
+#[derive(Debug, Default)]
+pub(super) struct Advances(BTreeMap<Vec<u8>, Advance>);
+
+impl Advances {
+    pub(super) fn take(&mut self, sender: &Sender, block: &Block) {
         if !block.records.is_empty() {
-            queues.entry(key).or_insert_with(Advance::new).take(block);
+            let key = key(&sender.agent, chain::kind_of(sender), &sender.epoch);
+            self.0.entry(key).or_insert_with(Advance::new).take(block);
         }
     }
-    for (key, advance) in queues {
-        for gap in &advance.gaps {
-            let gap_key = [&key[..], &[0], &gap.number.to_be_bytes()].concat();
-            rows.set(tree::GAPS, gap_key, Some(json(gap)));
+
+    pub(super) fn join(&mut self, other: Advances) {
+        for (key, advance) in other.0 {
+            self.0.entry(key).or_insert_with(Advance::new).join(advance);
         }
-        let row = rows.row(tree::LEDGER, &key).and_then(|row| serde_json::from_slice(&row).ok());
-        let row = advance.onto(row, time);
-        rows.set(tree::LEDGER, key, Some(json(&row)));
+    }
+
+    pub(super) fn apply(self, rows: &mut dyn Rows, time: i64) {
+        for (key, advance) in self.0 {
+            for gap in &advance.gaps {
+                let gap_key = [&key[..], &[0], &gap.number.to_be_bytes()].concat();
+                rows.set(tree::GAPS, gap_key, Some(json(gap)));
+            }
+            let row =
+                rows.row(tree::LEDGER, &key).and_then(|row| serde_json::from_slice(&row).ok());
+            let row = advance.onto(row, time);
+            rows.set(tree::LEDGER, key, Some(json(&row)));
+        }
     }
 }
 
@@ -96,6 +116,19 @@ impl Advance {
         {
             let digest = record::digest(chain::origin_of(block, record), record);
             self.last = Some((record.number, digest));
+        }
+    }
+
+    fn join(&mut self, other: Advance) {
+        self.first = self.first.min(other.first);
+        self.next = self.next.max(other.next);
+        self.records += other.records;
+        self.missing += other.missing;
+        self.gaps.extend(other.gaps);
+        if let Some((number, _)) = other.last
+            && self.last.is_none_or(|(known, _)| number > known)
+        {
+            self.last = other.last;
         }
     }
 
