@@ -288,6 +288,14 @@ pub(crate) fn checked_roots(wanted: &[Bytes]) -> anyhow::Result<Vec<CertificateD
     Ok(roots)
 }
 
+/// What an assessor takes from a host: who the agent is, and the history key that it was given when it
+/// was enrolled. Neither needs the agent to run; what does not read is left out.
+pub fn pinned(data: &Path) -> (Option<String>, Option<Vec<u8>>) {
+    let chain = files::credential(&data.join(IDENTITY)).ok().map(|(_, chain)| chain);
+    let facts = chain.and_then(|chain| verify::Facts::of(chain.first()?).ok());
+    (facts.map(|facts| facts.agent), history_key(&data.join(HISTORY_KEY)).ok())
+}
+
 /// A new key and a request signed by it.
 pub(crate) fn request() -> anyhow::Result<(KeyPair, Bytes)> {
     let key = KeyPair::generate()?;

@@ -50,7 +50,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Print the chain heads of the collector's history that this agent keeps.
+    /// Print the chain heads of the collector's history that this agent keeps, and the history key it
+    /// was given at enrolment: one JSON object per line, for `hengwei-collector verify --heads`.
     Heads,
 }
 
@@ -177,8 +178,11 @@ fn print_inventory(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One object a line, for `hengwei-collector verify --heads`.
+/// One object a line, for `hengwei-collector verify --heads`; each says whose it is and which history
+/// key this agent was given, so that one file is all an assessor takes along.
 fn print_heads(config: &Config) -> anyhow::Result<ExitCode> {
+    let (agent, key) = identity::pinned(&config.data);
+    let key = key.map(|key| hex(&key));
     for heads in identity::heads::read(&config.data)? {
         let rows: Vec<_> = heads
             .heads
@@ -188,7 +192,10 @@ fn print_heads(config: &Config) -> anyhow::Result<ExitCode> {
         let signature = hex(&heads.signature);
         println!(
             "{}",
-            serde_json::json!({ "time": heads.time, "heads": rows, "signature": signature })
+            serde_json::json!({
+                "agent": agent, "key": key,
+                "time": heads.time, "heads": rows, "signature": signature,
+            })
         );
     }
     Ok(ExitCode::SUCCESS)
