@@ -7,24 +7,22 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use hengwei_protocol::identity;
 use serde_json::Value;
 
 use crate::commands::{self, Command};
 use crate::config::{self, Config};
-use crate::history::VerifyOptions;
 use crate::logql;
 use crate::pki::setup;
 use crate::search::Said;
 use crate::services::Services;
-use hengwei_protocol::identity;
-use hengwei_protocol::wire::{Head, Heads};
-
 use crate::{
     EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, backup, control, eval, export, history, pki, replay,
     table, time,
 };
 
 mod carry;
+mod verify;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -60,18 +58,8 @@ enum Verb {
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
     Replay(replay::ReplayArgs),
-    /// Walks the chains of history and names the first difference; reads files only
-    Verify {
-        /// An export to check instead, with its manifest beside it; no data folder is needed
-        #[arg(long, value_name = "FILE", conflicts_with = "heads")]
-        export: Option<PathBuf>,
-        /// The public key of history (hexadecimal, or a file of it), when not the one in the data folder
-        #[arg(long)]
-        key: Option<String>,
-        /// Chain heads an agent kept (`hengwei-agent heads`)
-        #[arg(long, value_name = "FILE")]
-        heads: Option<PathBuf>,
-    },
+    /// Walks the chains of history and names what differs; reads files only. Exit 1 on any finding
+    Verify(verify::Args),
     /// Rebuilds the index of a stopped collector from history
     Rebuild,
     /// Events for an assessor: a file of packed NDJSON, and a signed manifest beside it
@@ -180,6 +168,9 @@ enum PkiVerb {
     },
     /// The collector's own certificates
     Own,
+    /// The public key of history (hexadecimal), as agents get it when they are enrolled: to keep where
+    /// nobody here can write, for `verify --key`
+    HistoryKey,
     #[command(flatten)]
     Agents(commands::Pki),
 }
@@ -210,13 +201,13 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
         }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
-        Verb::Verify { export: Some(file), key, .. } => {
-            let data = data(&cli.config, cli.data).ok();
-            carry::verify_export(&file, public_key(key)?, data.as_deref(), cli.json, out)
-        }
-        Verb::Verify { key, heads, .. } => {
-            verify(&data(&cli.config, cli.data)?, key, heads, cli.json, out)
-        }
+        Verb::Verify(args) => match &args.export {
+            Some(file) => {
+                let (data, key) = (data(&cli.config, cli.data).ok(), args.key()?);
+                carry::verify_export(file, key, data.as_deref(), cli.json, out)
+            }
+            None => verify::run(&data(&cli.config, cli.data)?, &args, cli.json, out),
+        },
         Verb::Export { asked, output } => carry::export(
             &Reach::of(cli.config, cli.socket, cli.data),
             asked,
@@ -397,46 +388,6 @@ fn ask(
     Ok(code)
 }
 
-fn verify(
-    data: &Path,
-    key: Option<String>,
-    heads: Option<PathBuf>,
-    json: bool,
-    out: &mut dyn Write,
-) -> anyhow::Result<i32> {
-    let public_key = match public_key(key)? {
-        Some(key) => Some(key),
-        None => crate::pki::history_public_key(data)?,
-    };
-    let heads = match heads {
-        Some(file) => read_heads(&file).with_context(|| file.display().to_string())?,
-        None => Vec::new(),
-    };
-    let options = VerifyOptions { public_key, heads, since: None };
-    let report = history::verify(&data.join(config::HISTORY), options)?;
-    if json {
-        for finding in &report.findings {
-            writeln!(out, "{}", serde_json::to_string(finding)?)?;
-        }
-    } else {
-        for finding in &report.findings {
-            writeln!(out, "{finding}")?;
-        }
-    }
-    eprintln!(
-        "{} commits, {} records, {} segments: {}",
-        report.commits,
-        report.records,
-        report.segments,
-        if report.is_clean() {
-            "every link holds".to_owned()
-        } else {
-            format!("{} findings", report.findings.len())
-        }
-    );
-    Ok(if report.is_clean() { 0 } else { EXIT_FINDING })
-}
-
 fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::Result<i32> {
     let now = time::now();
     match verb {
@@ -457,6 +408,10 @@ fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::R
         }
         PkiVerb::Trust { root } => setup::trust(data, &root)?,
         PkiVerb::Distrust { digest } => setup::distrust(data, &digest)?,
+        PkiVerb::HistoryKey => {
+            let key = pki::history_public_key(data)?.context("no history key; run `pki init`")?;
+            writeln!(out, "{}", identity::hex(&key))?;
+        }
         PkiVerb::Own => {
             let rows: Vec<Value> = setup::list(data)?
                 .into_iter()
@@ -479,45 +434,12 @@ fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::R
     Ok(0)
 }
 
-/// What `hengwei-agent heads` prints: one object a line.
-fn read_heads(file: &Path) -> anyhow::Result<Vec<Heads>> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        time: i64,
-        heads: Vec<Row>,
-        signature: String,
-    }
-    #[derive(serde::Deserialize)]
-    struct Row {
-        class: String,
-        commit: u64,
-        link: String,
-    }
-    let bytes = |text: &str| -> anyhow::Result<bytes::Bytes> {
-        Ok(identity::unhex(text).context("not hexadecimal")?.into())
-    };
-    let mut all = Vec::new();
-    for line in std::fs::read_to_string(file)?.lines() {
-        let Line { time, heads, signature } = serde_json::from_str(line)?;
-        let heads = heads
-            .into_iter()
-            .map(|row| Ok(Head { class: row.class, commit: row.commit, link: bytes(&row.link)? }))
-            .collect::<anyhow::Result<_>>()?;
-        all.push(Heads { time, heads, signature: bytes(&signature)? });
-    }
-    Ok(all)
-}
-
-/// A public key as given: hexadecimal, or a file that holds it.
+/// A public key as given: a file in any form `verify` takes, or hexadecimal.
 fn public_key(given: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
-    let Some(given) = given else { return Ok(None) };
-    let path = Path::new(&given);
-    let text = if path.is_file() {
-        std::fs::read_to_string(path).with_context(|| given.clone())?
-    } else {
-        given
+    let read = |given: String| {
+        verify::public_key(Path::new(&given)).with_context(|| format!("--key {given}"))
     };
-    Ok(Some(identity::unhex(text.trim()).context("--key: neither hexadecimal nor a file of it")?))
+    given.map(read).transpose()
 }
 
 /// The data folder: as given, else as configured.

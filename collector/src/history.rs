@@ -74,7 +74,10 @@ pub use retention::{Begin, Keep, MINIMUM_DAYS, Policy, Removal, Rule};
 pub use status::{ClassStatus, SiteStatus, Status, TreeStatus};
 pub use understand::{Delivery, Meaning, Understand};
 pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
-pub use verify::{Finding, Problem, Report, VerifyOptions, verify};
+pub use verify::{
+    Finding, HeadCounts, IndexState, Kept, KeyFrom, Problem, Report, VerifyOptions, verify,
+    verify_watched,
+};
 
 /// Whether a text holds a whole word, as searches mean it: ASCII case ignored, and where the word
 /// begins or ends with a letter, a digit or `_` it does not go on there. A word with a dot in it does

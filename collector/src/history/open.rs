@@ -96,7 +96,7 @@ pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const INDEX: &str = "index";
 const INDEX_ASIDE: &str = "index.old";
 const DAMAGED: &str = "damaged";
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 
 /// Builds the index again from checkpoint, segments and log, on a stopped collector.
 pub fn rebuild(dir: &Path, options: Options) -> Result<Status, Error> {

@@ -388,7 +388,11 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(path: &Path) -> io::Result<Reader> {
-        let file = File::open(path)?;
+        Reader::of(File::open(path)?)
+    }
+
+    /// Reads a file that is open already, which may have been unlinked since.
+    pub(super) fn of(file: File) -> io::Result<Reader> {
         let mut header = [0u8; FILE_HEADER];
         let whole = file.read_exact_at(&mut header, 0).is_ok();
         let known = whole && &header[..8] == FILE_MAGIC && header[8..12] == VERSION.to_le_bytes();
@@ -398,7 +402,7 @@ impl Reader {
         let mut reader = Reader { file, class, catalog, chunks: Vec::new(), stray: Vec::new() };
         match &mut reader.catalog {
             Some(catalog) => reader.chunks = std::mem::take(&mut catalog.chunks),
-            None => reader.walk(path)?,
+            None => reader.walk()?,
         }
         Ok(reader)
     }
@@ -418,8 +422,10 @@ impl Reader {
     }
 
     /// Finds stripes without the catalog.
-    fn walk(&mut self, path: &Path) -> io::Result<()> {
-        let bytes = fs::read(path)?;
+    fn walk(&mut self) -> io::Result<()> {
+        let len = usize::try_from(self.file.metadata()?.len()).map_err(io::Error::other)?;
+        let mut bytes = vec![0u8; len];
+        self.file.read_exact_at(&mut bytes, 0)?;
         let mut at = FILE_HEADER.min(bytes.len());
         let mut stray = at;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {

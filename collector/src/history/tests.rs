@@ -188,8 +188,13 @@ impl Place {
     }
 
     fn verify_with(&self, heads: Vec<Heads>) -> Report {
-        let public_key = Some(self.public.clone());
-        verify(&self.dir, VerifyOptions { public_key, heads, since: None }).expect("verifies")
+        verify(&self.dir, self.trusting(heads)).expect("verifies")
+    }
+
+    /// With the key from elsewhere, and heads as one agent keeps them.
+    fn trusting(&self, heads: Vec<Heads>) -> VerifyOptions {
+        let kept = Kept { from: "heads".to_owned(), key: None, heads };
+        VerifyOptions { key: Some(self.public.clone()), heads: vec![kept], ..Default::default() }
     }
 
     /// What a power cut would leave: a copy of the folder as it is now, under the same key.

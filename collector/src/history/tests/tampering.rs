@@ -1,6 +1,12 @@
-//! Everything an administrator might do to history's files, and what `verify` says of it.
+//! Everything an administrator might do to history's files, and what `verify` says of it: bytes, files,
+//! and what was written by somebody else. See `forgery` for who owns the machine and the tools, and
+//! `derived` for what follows from the commits.
 
 use super::*;
+
+mod derived;
+mod forgery;
+mod retention;
 
 /// A history of two sealed runs and a log, closed, with the heads an agent would hold.
 fn written() -> (Place, Heads) {
@@ -59,6 +65,8 @@ fn a_changed_byte_of_a_segment() {
     let path = place.file("segments", "log-00000000000000000004");
     let len = fs::metadata(&path).expect("a file").len();
     let original = fs::read(&path).expect("reads");
+    // It is derived, and comparing it takes most of the time.
+    fs::remove_dir_all(place.dir.join("index")).expect("removes");
     for at in 0..len {
         flip(&path, at);
         let report = place.verify_with(vec![heads.clone()]);
@@ -156,23 +164,28 @@ fn a_chain_written_again_and_signed_with_another_key() {
     let (place, heads) = written();
     let other_key = Place::new();
     let (forged, _) = written_by(&other_key.key, "lies");
-    let options = |heads, public_key| VerifyOptions { public_key, heads, since: None };
-    let report =
-        verify(&forged.dir, options(vec![], Some(place.public.clone()))).expect("verifies");
+    let report = verify(&forged.dir, place.trusting(vec![])).expect("verifies");
     assert_eq!(report.findings[0].problem, Problem::Signature, "{report:#?}");
     assert_eq!(report.findings[0].file, "manifest");
     // Even for whoever has no key: what the agents hold is not in it.
-    let report = verify(&forged.dir, options(vec![heads.clone()], None)).expect("verifies");
+    let options = VerifyOptions { key: None, ..place.trusting(vec![heads.clone()]) };
+    let report = verify(&forged.dir, options).expect("verifies");
     let first = &report.findings[0];
     assert_eq!(
-        (first.problem, first.commit, first.file.as_str()),
-        (Problem::Head, Some(9), "heads")
+        (first.problem, first.class, first.commit, first.file.as_str()),
+        (Problem::Head, Some(Class::Log), Some(9), "heads"),
+        "{report:#?}"
     );
-    assert!(!report.trusted_key);
+    assert_eq!(report.key, KeyFrom::SameDisk);
+    // Or whoever takes the key from the agent.
+    let mut options = VerifyOptions { key: None, ..place.trusting(vec![heads.clone()]) };
+    options.heads[0].key = Some(place.public.clone());
+    let report = verify(&forged.dir, options).expect("verifies");
+    assert_eq!((report.key, report.findings[0].problem), (KeyFrom::Agents, Problem::Signature));
+    assert_eq!(report.findings[0].file, "manifest");
     // And with the stolen key itself.
     let (stolen, _) = written_by(&place.key, "lies");
-    let options = options(vec![heads], Some(place.public.clone()));
-    let report = verify(&stolen.dir, options).expect("verifies");
+    let report = verify(&stolen.dir, place.trusting(vec![heads])).expect("verifies");
     assert_eq!(report.findings[0].problem, Problem::Head, "{report:#?}");
 }
 
@@ -241,12 +254,51 @@ fn check_some(place: &Place, problem: Problem, file: &str) {
 #[test]
 fn what_is_before_since_is_passed_over() {
     let (place, heads) = written();
-    fs::remove_file(place.file("segments", "log-00000000000000000001")).expect("removes");
-    assert!(!place.verify().is_clean());
-    let public_key = Some(place.public.clone());
-    let options = VerifyOptions { public_key, heads: vec![heads], since: Some(3) };
-    let report = verify(&place.dir, options).expect("verifies");
+    let path = place.file("segments", "log-00000000000000000001");
+    let bytes = fs::read(&path).expect("reads");
+    let at = |since| {
+        let early = Heads { heads: heads.heads.clone(), ..Heads::default() };
+        let mut early = early;
+        early.heads.iter_mut().for_each(|head| head.commit = 2);
+        let options = VerifyOptions { since, ..place.trusting(vec![heads.clone(), early]) };
+        verify(&place.dir, options).expect("verifies")
+    };
+    flip(&path, 40);
+    assert_eq!(at(None).findings[0].problem, Problem::Changed);
+    // What it holds is not looked at, but it must be there, and as long as it was.
+    let report = at(Some(3));
     assert!(report.is_clean(), "{report:#?}");
+    assert_eq!((report.segments, report.segments_passed_over), (2, 2), "{report:#?}");
+    assert_eq!((report.heads.passed_over, report.heads.unmatched), (2, 0), "{report:#?}");
+    assert_eq!((report.checkpoints_taken, report.checkpoints), (1, 1), "{report:#?}");
+    assert_eq!(report.index, IndexState::Compared);
+    assert!(report.first_time.is_some() && report.first_time <= report.last_time);
+    fs::write(&path, &bytes[..50]).expect("writes");
+    let cut = at(Some(3));
+    let [found] = &cut.findings[..] else { panic!("{cut:#?}") };
+    assert_eq!(
+        (found.problem, found.class, found.offset),
+        (Problem::Cut, Some(Class::Log), Some(50))
+    );
+    fs::remove_file(&path).expect("removes");
+    let gone = at(Some(3));
+    let [found] = &gone.findings[..] else { panic!("{gone:#?}") };
+    assert_eq!(
+        (found.problem, found.class, found.commit),
+        (Problem::Removed, Some(Class::Log), Some(1))
+    );
+}
+
+#[test]
+fn progress_reaches_its_end() {
+    let (place, _) = written();
+    let mut seen = Vec::new();
+    let options = place.trusting(vec![]);
+    verify_watched(&place.dir, options, &mut |done, total| seen.push((done, total)))
+        .expect("walks");
+    assert!(seen.is_sorted() && seen.len() > 8, "{seen:?}");
+    let (done, total) = *seen.last().expect("some");
+    assert!(done <= total && done > total / 2, "{done} of {total}");
 }
 
 #[test]
