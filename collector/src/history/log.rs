@@ -241,7 +241,7 @@ pub(super) struct LogFile {
     salt: [u8; 16],
     frames: RwLock<Vec<Frame>>,
     /// By class: the earliest `ingested` of each site.
-    sites: RwLock<[BTreeMap<String, i64>; 5]>,
+    sites: RwLock<BTreeMap<Class, BTreeMap<String, i64>>>,
 }
 
 impl LogFile {
@@ -305,7 +305,7 @@ impl LogFile {
             let Some(sender) = &batch.sender else { continue };
             let raised = (!batch.raised.is_empty()).then_some(Class::Security);
             for class in raised.into_iter().chain([Class::from(chain::kind_of(sender))]) {
-                let sites = &mut sites[class.index()];
+                let sites = sites.entry(class).or_default();
                 match sites.get_mut(&sender.site) {
                     Some(oldest) => *oldest = sender.ingested.min(*oldest),
                     None => drop(sites.insert(sender.site.clone(), sender.ingested)),
@@ -316,7 +316,8 @@ impl LogFile {
 
     /// Sites with records of a class in the file, and the earliest `ingested` of each.
     pub(super) fn sites(&self, class: Class) -> BTreeMap<String, i64> {
-        self.sites.read().unwrap_or_else(PoisonError::into_inner)[class.index()].clone()
+        let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
+        sites.get(&class).cloned().unwrap_or_default()
     }
 
     /// The commits in the file, oldest first.

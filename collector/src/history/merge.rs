@@ -125,7 +125,7 @@ pub(super) fn all(inner: &Inner, now: i64) -> Result<usize, Error> {
         let segments = segments.segments.iter().map(|sealed| &sealed.stored);
         let Some(run) = choose(segments, &merger.left, now) else { return Ok(merged) };
         let bytes: u64 = run.iter().map(|segment| segment.bytes).sum();
-        if !inner.space().is_some_and(|(space, water)| space.free_bytes > water + 2 * bytes) {
+        if inner.space().is_none_or(|(space, water)| space.free_bytes < water + 2 * bytes) {
             return Ok(merged);
         }
         match one(inner, &run) {

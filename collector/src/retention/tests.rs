@@ -125,11 +125,8 @@ async fn a_decision_that_a_crash_kept_from_being_done_is_done_later() {
         court.act(now - days_old * time::DAY).await;
     }
     let due = court.history.retention_due(now);
-    let entries = due.iter().map(|due| Entry {
-        action: Removal::ENTRY.into(),
-        body: due.body(),
-        ..acted()
-    });
+    let entries =
+        due.iter().map(|due| Entry { action: Removal::ENTRY.into(), body: due.body(), ..acted() });
     let decision = Decision { entries: entries.collect(), puts: Vec::new() };
     court.desk.transact(move |_, _| Ok((decision, ()))).await.expect("commits");
     court.close().await;
