@@ -37,7 +37,7 @@ use crate::placed::{self, Placed};
 use crate::services::Services;
 use crate::statement::{self, StatedHeads};
 use crate::store::{self, Decision};
-use crate::{search, time};
+use crate::{logql, search, time};
 
 /// The form of the manifest.
 const FORMAT: u32 = 1;
@@ -181,9 +181,13 @@ async fn note(services: &Services, who: &str, action: &str, body: Value) -> anyh
 }
 
 /// What is asked for in the words of search, and with its times as they are.
-fn resolved(asked: Asked, now: i64) -> anyhow::Result<(search::Query, Asked)> {
+fn resolved(asked: Asked, now: i64) -> anyhow::Result<(search::Asked, Asked)> {
     let text = asked.query.as_deref().unwrap_or_default();
-    let mut query = search::Query::parse(text).map_err(anyhow::Error::msg)?;
+    let query = logql::Query::parse(text).map_err(|error| anyhow::Error::msg(error.message()))?;
+    ensure!(
+        query.metric.is_none(),
+        "`{text}` counts events, and an export is of events themselves"
+    );
     let at = |text: &Option<String>| -> anyhow::Result<Option<i64>> {
         let Some(text) = text else { return Ok(None) };
         let time = time::parse_operator(text, now).with_context(|| {
@@ -191,23 +195,31 @@ fn resolved(asked: Asked, now: i64) -> anyhow::Result<(search::Query, Asked)> {
         })?;
         Ok(Some(time))
     };
-    query.range.since = at(&asked.since)?;
-    query.range.until = at(&asked.until)?;
-    query.range.agent = asked.agent.clone();
-    query.range.kinds = asked.kind.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let since = query.range.since.map(time::rfc3339);
-    let until = query.range.until.map(time::rfc3339);
-    Ok((query, Asked { since, until, ..asked }))
+    let search = search::Asked {
+        query,
+        since: at(&asked.since)?,
+        until: at(&asked.until)?,
+        agent: asked.agent.clone(),
+        kinds: asked.kind.iter().map(|name| name.parse()).collect::<Result<_, _>>()?,
+        ..search::Asked::default()
+    };
+    let since = search.since.map(time::rfc3339);
+    let until = search.until.map(time::rfc3339);
+    Ok((search, Asked { since, until, ..asked }))
 }
 
 /// The events that fit, as `search` shows them. What search is, is known here alone.
 fn find(
     history: &History,
-    query: &search::Query,
+    asked: &search::Asked,
     wanted: &(dyn Fn() -> bool + Sync),
     see: &mut dyn FnMut(Value) -> bool,
 ) -> anyhow::Result<()> {
-    Ok(search::run(history, query, wanted, see)?)
+    search::run(history, asked, time::now(), wanted, &mut |said| match said {
+        search::Said::Row(row) => see(row),
+        search::Said::Progress(_) => true,
+    })?;
+    Ok(())
 }
 
 #[derive(Debug, Default)]
@@ -236,7 +248,7 @@ struct Packed {
 /// Packs what fits; with an error comes how many rows had gone before it.
 fn pack(
     history: &History,
-    query: &search::Query,
+    query: &search::Asked,
     wanted: &(dyn Fn() -> bool + Sync),
     see: &mut (dyn FnMut(Value) -> bool + Send),
 ) -> Result<Packed, (u64, anyhow::Error)> {
@@ -251,7 +263,7 @@ fn pack(
 fn pack_into(
     tally: &mut Tally,
     history: &History,
-    query: &search::Query,
+    query: &search::Asked,
     wanted: &(dyn Fn() -> bool + Sync),
     see: &mut (dyn FnMut(Value) -> bool + Send),
 ) -> anyhow::Result<(Sum, Sum)> {

@@ -49,9 +49,8 @@ pub(super) struct Args {
 impl Args {
     /// The key that was named, read.
     pub(super) fn key(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        let read = |file: &PathBuf| {
-            public_key(file).with_context(|| format!("--key {}", file.display()))
-        };
+        let read =
+            |file: &PathBuf| public_key(file).with_context(|| format!("--key {}", file.display()));
         self.key.as_ref().map(read).transpose()
     }
 }
