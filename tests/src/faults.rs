@@ -151,9 +151,10 @@ impl Lines {
         let mut seen = BTreeMap::new();
         for row in rows {
             let line = row["event.original"].as_str().unwrap_or_default();
-            if let Some(rest) =
-                line.strip_prefix(self.word).and_then(|rest| rest.strip_prefix(" n="))
-                && let Some(number) = rest.split(' ').next().and_then(|n| n.parse().ok())
+            let mut words = line.split(' ');
+            if words.next() == Some(self.word)
+                && words.next() == Some(NUMBERED)
+                && let Some(number) = words.next().and_then(|n| n.strip_prefix("n=")?.parse().ok())
             {
                 *seen.entry(number).or_default() += 1;
             }
