@@ -52,8 +52,9 @@ check: deps
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	./packaging/check-licences.sh
 
+# Kills, power cuts, full and failing disks, flipped bits; as root. HENGWEI_SEED=n repeats a run.
 torture: deps-test release
-	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once -- --nocapture
+	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once --test faults -- --nocapture --test-threads=1
 
 # Both services under a real systemd; as root.
 boot-test: build

@@ -12,6 +12,11 @@ command -v cargo >/dev/null || command -v curl >/dev/null || packages+=(curl)
 if [ "$what" = test ]; then
     command -v prometheus >/dev/null || packages+=(prometheus)
     command -v promtool >/dev/null || packages+=(prometheus)
+    # The fault tests mount file systems on loop devices.
+    PATH=$PATH:/usr/sbin:/sbin
+    command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
+    command -v losetup >/dev/null && command -v umount >/dev/null || packages+=(mount)
+    command -v perl >/dev/null || packages+=(perl-base)
 fi
 if [ "$what" = bench ]; then
     command -v zstdgrep >/dev/null || packages+=(zstd)

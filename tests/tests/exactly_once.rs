@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use hengwei_tests::faults::{Dice, seed, torture};
 use hengwei_tests::{Collector, PATIENCE, Site, wait};
 
 /// Lines and kills of each end: what `make test` has time for, and what torture asks.
@@ -16,23 +17,7 @@ struct Size {
 }
 
 fn size() -> Size {
-    if std::env::var_os("HENGWEI_TORTURE").is_some() {
-        Size { lines: 200_000, kills: 25 }
-    } else {
-        Size { lines: 20_000, kills: 5 }
-    }
-}
-
-/// A cheap random number: the tests need disorder, not secrecy.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
+    if torture() { Size { lines: 200_000, kills: 30 } } else { Size { lines: 20_000, kills: 5 } }
 }
 
 fn sources(log: &Path) -> String {
@@ -84,8 +69,10 @@ fn every_line_is_held_once_under_rotation_and_kills() -> anyhow::Result<()> {
     let site = Site::new()?;
     let log = site.path().join("logs/app.log");
     append(&log)?;
-    let mut collector = site.collector("")?;
+    // Small log files, so that every kill may fall into a seal.
+    let mut collector = site.collector("\n[history]\nseal_bytes = 65536\n")?;
     let mut agent = collector.agent("agent", "his", &sources(&log))?;
+    let seed = seed("kills of both ends");
 
     let written = AtomicU64::new(0);
     let killing = AtomicBool::new(true);
@@ -93,7 +80,7 @@ fn every_line_is_held_once_under_rotation_and_kills() -> anyhow::Result<()> {
     std::thread::scope(|scope| -> anyhow::Result<()> {
         let writer = scope.spawn(|| -> anyhow::Result<()> {
             let mut file = append(&log)?;
-            let mut dice = Dice(0x1234_5678);
+            let mut dice = Dice::new(seed);
             let mut since_rotation = Instant::now();
             for number in 0..lines {
                 // Now and then a line comes in two halves.
@@ -123,7 +110,7 @@ fn every_line_is_held_once_under_rotation_and_kills() -> anyhow::Result<()> {
             }
             Ok(())
         });
-        let mut dice = Dice(0x9e37_79b9);
+        let mut dice = Dice::new(seed + 1);
         for _ in 0..kills {
             std::thread::sleep(Duration::from_millis(100 + dice.roll(900)));
             agent.kill();
@@ -173,7 +160,7 @@ fn copytruncate_doubles_nothing_and_records_what_it_lost() -> anyhow::Result<()>
     let collector = site.collector("")?;
     let mut agent = collector.agent("agent", "his", &sources(&log))?;
 
-    let mut dice = Dice(0xdead_beef);
+    let mut dice = Dice::new(seed("copytruncate"));
     let mut file = append(&log)?;
     file.write_all(line(0).as_bytes())?;
     // What is truncated before the agent first looked, nobody can know.
