@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use hengwei_protocol::Kind;
 use serde_json::{Map, Value, json};
 
-use crate::history::{Extent, History, Hunt, Labels, Need, Unit, Units};
+use crate::history::{Extent, Found, History, Hunt, Labels, Need, Unit, Units};
 use crate::logql::{Label, LabelMatcher, Metric, Query, Series, Steps, TooMuch};
 use crate::time::{DAY, SECOND};
 
@@ -36,6 +36,8 @@ use seen::{Decoded, Seen};
 
 /// Time between two reports of progress.
 const REPORT: Duration = Duration::from_millis(250);
+/// Records that are decoded together.
+const AT_ONCE: usize = 256;
 /// The member of a row that is its place, to go on after it.
 pub const CURSOR: &str = "hengwei.cursor";
 
@@ -231,28 +233,41 @@ impl Search<'_> {
         hunt: &Hunt<'_>,
         see: &mut dyn FnMut(&Seen<'_>) -> bool,
     ) -> bool {
-        let (asked, wanted, looked_at) = (self.asked, self.wanted, &mut self.progress.looked_at);
-        let mut whole = true;
+        let wanted = self.wanted;
+        let (mut whole, mut alike) = (true, Vec::new());
         unit.load(hunt, &mut |found| {
             if !wanted() {
                 whole = false;
                 return false;
             }
-            let decoded = Decoded::of(found);
-            for seen in decoded.iter() {
-                *looked_at += 1;
-                let time = seen.time();
-                let fits = hunt.since.is_none_or(|since| time >= since)
-                    && hunt.until.is_none_or(|until| time < until)
-                    && asked.agent.as_deref().is_none_or(|agent| seen.agent() == agent)
-                    && asked.query.fits(&seen);
-                if fits && !see(&seen) {
-                    whole = false;
-                }
+            let other = alike.first().is_some_and(|first| !seen::are_alike(first, &found));
+            if other || alike.len() == AT_ONCE {
+                whole = self.decide(std::mem::take(&mut alike), hunt, see);
             }
+            alike.push(found);
             whole
         });
-        whole
+        whole && self.decide(alike, hunt, see)
+    }
+
+    /// Decodes records that are alike and shows those that fit; whether all of them were wanted.
+    fn decide(
+        &mut self,
+        alike: Vec<Found>,
+        hunt: &Hunt<'_>,
+        see: &mut dyn FnMut(&Seen<'_>) -> bool,
+    ) -> bool {
+        let asked = self.asked;
+        self.progress.looked_at += alike.len() as u64;
+        let Some(decoded) = Decoded::of(alike) else { return true };
+        let fits = |seen: &Seen<'_>| {
+            let time = seen.time();
+            hunt.since.is_none_or(|since| time >= since)
+                && hunt.until.is_none_or(|until| time < until)
+                && asked.agent.as_deref().is_none_or(|agent| seen.agent() == agent)
+                && asked.query.fits(seen)
+        };
+        decoded.iter().filter(fits).all(|seen| see(&seen))
     }
 
     /// Takes over how far the units have been read.

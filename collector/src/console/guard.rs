@@ -122,7 +122,7 @@ pub(super) struct Failed {
     pub(super) error: String,
     pub(super) remedy: &'static str,
     /// What is wrong with a query.
-    pub(super) query: Option<logql::Error>,
+    pub(super) query: Option<Box<logql::Error>>,
 }
 
 impl Failed {
@@ -151,7 +151,7 @@ impl Failed {
 
 impl From<logql::Error> for Failed {
     fn from(error: logql::Error) -> Failed {
-        Failed { query: Some(error.clone()), ..Failed::bad(error.message()) }
+        Failed { query: Some(Box::new(error.clone())), ..Failed::bad(error.message()) }
     }
 }
 
@@ -173,10 +173,10 @@ impl From<store::Error> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let mut body = json!({"error": self.error, "remedy": self.remedy});
-        if let Some(logql::Error { column, found, expected, .. }) = self.query {
-            body["column"] = column.into();
-            body["found"] = found.into();
-            body["expected"] = expected.into();
+        if let Some(error) = self.query {
+            body["column"] = error.column.into();
+            body["found"] = error.found.into();
+            body["expected"] = error.expected.into();
         }
         (self.status, axum::Json(body)).into_response()
     }

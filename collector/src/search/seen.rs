@@ -15,7 +15,7 @@ use crate::event::{EventRef, Events, FieldId, Sender, names};
 use crate::history::Found;
 use crate::logql::{self, Label, Value};
 
-/// A record that was found, decoded.
+/// Records that were found, decoded.
 pub(super) struct Decoded {
     sender: Sender,
     queue: Kind,
@@ -24,7 +24,7 @@ pub(super) struct Decoded {
     events: Events,
 }
 
-/// One event of it.
+/// One event of them.
 pub(super) struct Seen<'a> {
     event: EventRef<'a>,
     record: &'a Record,
@@ -34,32 +34,38 @@ pub(super) struct Seen<'a> {
     line: OnceCell<String>,
 }
 
+/// Whether two records can be decoded together: one sender, one origin, taken in at once.
+pub(super) fn are_alike(one: &Found, other: &Found) -> bool {
+    [&one.agent, &one.host, &one.site, &one.system, &one.zone]
+        .iter()
+        .zip([&other.agent, &other.host, &other.site, &other.system, &other.zone])
+        .all(|(one, other)| Arc::ptr_eq(one, other))
+        && (one.kind, one.raised, one.epoch, one.ingested)
+            == (other.kind, other.raised, other.epoch, other.ingested)
+        && one.origin == other.origin
+}
+
 impl Decoded {
-    pub(super) fn of(found: Found) -> Decoded {
+    /// Decodes records that [`are_alike`]; None of none.
+    pub(super) fn of(mut alike: Vec<Found>) -> Option<Decoded> {
+        let records = alike.iter_mut().map(|found| {
+            let mut record = std::mem::take(&mut found.record);
+            record.origin = 0;
+            record
+        });
+        let records = records.collect();
         let Found {
-            agent,
-            host,
-            site,
-            system,
-            zone,
-            kind,
-            raised,
-            epoch,
-            origin,
-            mut record,
-            ingested,
-            ..
-        } = found;
+            agent, host, site, system, zone, kind, raised, epoch, origin, ingested, ..
+        } = alike.into_iter().next()?;
         let sender = Sender { agent, host, site, system, zone };
-        record.origin = 0;
-        let block = Block { origins: vec![origin], records: vec![record] };
+        let block = Block { origins: vec![origin], records };
         let context = decode::Context { sender: &sender, ingested, kind };
         let mut events = decode::block(&block, &context);
         for event in &mut events.events {
             // As it stood at commit: that is how history keeps it.
             event.kind = if raised { Kind::Security } else { kind };
         }
-        Decoded { sender, queue: kind, epoch, block, events }
+        Some(Decoded { sender, queue: kind, epoch, block, events })
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Seen<'_>> {

@@ -281,7 +281,7 @@ fn nothing_that_fits_is_passed_over() {
         let asked = asked(query);
         let mut naive = Vec::new();
         let read = bench.history.read(&Range::default(), &mut |found| {
-            let decoded = Decoded::of(found);
+            let decoded = Decoded::of(vec![found]).expect("one");
             naive.extend(decoded.iter().filter(|it| asked.query.fits(it)).map(|it| it.place()));
             true
         });
@@ -371,7 +371,7 @@ fn a_label_is_the_field_of_its_name() {
     let mut bench = Bench::new();
     bench.lines("emr-01", &[(0, RECORDS[0]), (1, RECORDS[4])]);
     let check = |found: crate::history::Found| {
-        let decoded = Decoded::of(found);
+        let decoded = Decoded::of(vec![found]).expect("one");
         for seen in decoded.iter() {
             for label in Label::ALL {
                 let mut field = None;
