@@ -15,14 +15,15 @@ use crate::config::{self, Config};
 use crate::logql;
 use crate::pki::setup;
 use crate::search::Said;
-use crate::services::Services;
 use crate::{
-    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, backup, control, eval, export, history, pki, replay,
-    table, time,
+    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, eval, export, history, pki, replay, table, time,
 };
 
 mod carry;
+mod reach;
 mod verify;
+
+use reach::Reach;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -193,7 +194,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     // Not locked: rows of a search are written by the thread that finds them.
     let out = &mut std::io::stdout();
     match cli.verb {
-        Verb::Run => runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
+        Verb::Run => reach::runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
         Verb::Check => check(&cli.config, out),
         Verb::Rules(RulesVerb::Eval(args)) => eval::eval(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
@@ -254,93 +255,6 @@ fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<i32> {
     let (set, refused) = replay::load(&config.rules.dirs)?;
     writeln!(out, "{}: fine; {} rules, {refused} refused", path.display(), set.rules().len())?;
     Ok(0)
-}
-
-/// How a collector is reached: over its socket when it runs, by its data folder when it does not.
-pub(crate) struct Reach {
-    config: PathBuf,
-    socket: Option<PathBuf>,
-    data: Option<PathBuf>,
-}
-
-impl Reach {
-    fn of(config: PathBuf, socket: Option<PathBuf>, data: Option<PathBuf>) -> Reach {
-        Reach { config, socket, data }
-    }
-
-    fn socket(&self) -> anyhow::Result<PathBuf> {
-        match &self.socket {
-            Some(socket) => Ok(socket.clone()),
-            None => Ok(Config::load(&self.config)?.socket),
-        }
-    }
-
-    /// Carries a command out and shows each row until `see` fails; the exit code.
-    pub(crate) fn ask(
-        &self,
-        command: Command,
-        see: &mut (dyn FnMut(Value) -> anyhow::Result<()> + Send),
-    ) -> anyhow::Result<i32> {
-        let Some(data) = &self.data else {
-            return runtime()?.block_on(control::ask(&self.socket()?, &command, see));
-        };
-        let mut failed = Ok(());
-        let mut keep = |row| {
-            failed = see(row);
-            failed.is_ok()
-        };
-        let code = self.offline(data, async |services, who| {
-            commands::execute(services, who, command, &|| true, &mut keep).await
-        });
-        failed?;
-        code
-    }
-
-    /// The same for a backup, whose rows come with files.
-    pub(crate) fn ask_for_files(
-        &self,
-        asked: backup::Asked,
-        see: &mut (dyn FnMut(backup::Piece) -> anyhow::Result<()> + Send),
-    ) -> anyhow::Result<i32> {
-        let Some(data) = &self.data else {
-            return control::ask_for_files(&self.socket()?, &Command::Backup(asked), see);
-        };
-        let mut failed = Ok(());
-        let mut keep = |piece| {
-            failed = see(piece);
-            failed.is_ok()
-        };
-        let code = self.offline(data, async |services, who| {
-            backup::give(services, who, asked, &mut keep).await
-        });
-        failed?;
-        code
-    }
-
-    /// Opens a stopped collector, works on it, and closes it in order.
-    fn offline(
-        &self,
-        data: &Path,
-        work: impl AsyncFnOnce(&Services, &str) -> anyhow::Result<i32>,
-    ) -> anyhow::Result<i32> {
-        let mut config =
-            if self.config.exists() { Config::load(&self.config)? } else { Config::default() };
-        config.data = data.to_owned();
-        runtime()?.block_on(async {
-            let (services, judge) = Services::offline(config)?;
-            let code = work(&services, &operator()).await;
-            services.desk.stop().await;
-            tokio::task::spawn_blocking(move || judge.join())
-                .await?
-                .map_err(|_| anyhow::anyhow!("the judge panicked"))?;
-            code
-        })
-    }
-}
-
-/// Who runs this command, as history knows operators on the machine itself.
-pub(crate) fn operator() -> String {
-    format!("local:{}", control::user_name(rustix::process::getuid().as_raw()))
 }
 
 /// Asks the daemon, or opens a stopped collector, and prints what it answers.
@@ -445,10 +359,6 @@ fn public_key(given: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
 /// The data folder: as given, else as configured.
 fn data(config: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     given.map_or_else(|| Ok(Config::load(config)?.data), Ok)
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 /// A daemon tells what it does; a command only what went wrong. RUST_LOG says otherwise.

@@ -22,7 +22,7 @@ use crate::judge::{self, Bench, Desk};
 use crate::metrics::Metrics;
 use crate::pki::Pki;
 use crate::search::{self, Decoders, Said};
-use crate::store::{Decision, Error};
+use crate::store::{self, Decision, Error};
 use crate::systems::{self, Coverage, Systems};
 use crate::{registry, time};
 
@@ -173,6 +173,16 @@ impl Services {
     /// Notes where a port listens.
     pub fn listens(&self, name: &'static str, address: SocketAddr) {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert(name, address);
+    }
+
+    /// Commits that somebody did something, and only then returns.
+    pub async fn note(&self, who: &str, action: &str, body: Value) -> Result<(), Error> {
+        let (who, action) = (who.to_owned(), action.to_owned());
+        let decide = move |_: &History, now| {
+            let entries = vec![store::entry(now, &who, &action, &body)];
+            Ok((Decision { entries, puts: Vec::new() }, ()))
+        };
+        self.desk.transact(decide).await
     }
 
     /// Where a browser on this machine finds the console.

@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use super::keys::{Keys, Passphrase};
 use super::{FORMAT, HISTORY, KEYS, Listed, Statement};
 use crate::control;
-use crate::history::{Frozen, History};
+use crate::history::Frozen;
 use crate::services::Services;
 use crate::statement::{self, StatedHeads};
-use crate::store::{self, Decision};
 use crate::time;
 
 /// What a backup is asked to have.
@@ -60,7 +59,7 @@ pub async fn give(
         let passphrase = asked.passphrase.as_ref();
         passphrase.map(|passphrase| Keys::of(&services.config)?.seal(passphrase)).transpose()
     })?;
-    note(services, who, "backup.begun", json!({ "keys": sealed.is_some() })).await?;
+    services.note(who, "backup.begun", json!({ "keys": sealed.is_some() })).await?;
     let frozen = tokio::task::block_in_place(|| services.history.freeze())?;
     let config = match &services.config.path {
         Some(path) => Some(std::fs::read(path).with_context(|| path.display().to_string())?),
@@ -110,21 +109,7 @@ pub async fn give(
 
 /// Notes that a backup arrived whole.
 pub async fn made(services: &Services, who: &str, made: &Made) -> anyhow::Result<()> {
-    note(services, who, "backup.made", serde_json::to_value(made)?).await
-}
-
-async fn note(
-    services: &Services,
-    who: &str,
-    action: &'static str,
-    body: Value,
-) -> anyhow::Result<()> {
-    let who = who.to_owned();
-    let decide = move |_: &History, now| {
-        let entries = vec![store::entry(now, &who, action, &body)];
-        Ok((Decision { entries, puts: Vec::new() }, ()))
-    };
-    Ok(services.desk.transact(decide).await?)
+    Ok(services.note(who, "backup.made", serde_json::to_value(made)?).await?)
 }
 
 /// Those who can read the keys anyway.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::{Reach, operator};
+use super::reach::{Reach, operator};
 use crate::backup::keys::Passphrase;
 use crate::backup::{self, Taking};
 use crate::commands::Command;
