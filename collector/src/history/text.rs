@@ -12,10 +12,11 @@
 
 use bytes::Bytes;
 
-use plain::{Finder, Plain};
+use plain::Plain;
 use read::{Coded, MAX_VALUES};
 use streams::{Streams, Writer};
 
+mod find;
 mod gather;
 mod hashing;
 mod lex;
@@ -113,6 +114,17 @@ pub(super) fn pack(values: &[&[u8]], effort: Effort) -> Packed {
     Packed { bytes, tokens }
 }
 
+/// Packs values in the template form. Says also whether readers will accept it, and the tokens.
+fn pack_coded(values: &[&[u8]], level: i32) -> (Vec<u8>, bool, Vec<u64>) {
+    let gathered = gather::gather(values, shapes::take(values));
+    let count: usize = gathered.columns.iter().map(|column| column.values.len()).sum();
+    let mut streams = Writer::default();
+    let tokens = write::write(gathered, &mut streams);
+    let mut bytes = vec![VERSION, CODED];
+    bytes.extend_from_slice(&streams.finish(level));
+    (bytes, count <= MAX_VALUES, tokens)
+}
+
 /// A stored column. Its parts are unpacked as they are needed, and kept until it is dropped.
 pub(super) struct Column {
     form: Form,
@@ -170,17 +182,10 @@ impl Column {
 
     /// Rows that may hold all needles: all that do, and perhaps more.
     pub(super) fn candidates(&self, needles: &[Needle]) -> Result<Rows, Damaged> {
-        let mut rows = Rows::all(self.len());
-        for needle in needles {
-            let finder = Finder::new(*needle);
-            let before: Vec<u32> = rows.iter().collect();
-            self.rows(&before, &mut |row, value| {
-                if !finder.is_in(value) {
-                    rows.remove(row);
-                }
-            })?;
+        match &self.form {
+            Form::Plain(plain) => plain::candidates(plain, needles),
+            Form::Coded(coded) => find::candidates(coded, needles),
         }
-        Ok(rows)
     }
 }
 

@@ -65,22 +65,22 @@ struct Plan {
 
 /// Gathers the columns of values.
 pub(super) fn gather<'a>(values: &[&'a [u8]], mut apart: Apart<'a>) -> Gathered<'a> {
-    let clusters = merge::clusters(&apart.shapes, &mut apart.strings);
+    let clusters = merge::clusters(&apart.shapes);
     let mut tree = Tree::default();
     let mut plans: Vec<Option<Plan>> = apart.shapes.iter().map(|_| None).collect();
     let (rare, common): (Vec<_>, Vec<_>) =
         clusters.into_iter().partition(|cluster| cluster.count < MIN_VALUES);
     for cluster in common {
-        for shape in &cluster.shapes {
-            let plan = tree.plan(&apart.shapes[*shape as usize], &cluster, &mut apart.strings);
-            plans[*shape as usize] = Some(plan);
-        }
+        tree.plan(&cluster, &mut apart, &mut plans);
     }
-    for shape in rare.into_iter().flat_map(|cluster| cluster.shapes) {
+    for (shape, _) in rare.into_iter().flat_map(|cluster| cluster.shapes) {
         plans[shape as usize] = Some(tree.rest_plan(&apart.shapes[shape as usize]));
     }
     let whole = apart.rows.iter().any(|row| row.shape.is_none()).then(|| tree.rest(None, 0));
     let mut gathered = tree.gathered;
+    for column in &mut gathered.columns {
+        column.values.reserve_exact(column.shared as usize);
+    }
     for (value, row) in values.iter().zip(apart.rows.clone()) {
         let plan = row.shape.and_then(|shape| plans[shape as usize].as_ref()).or(whole.as_ref());
         gathered.add(value, row, plan.expect("every shape has a plan"), &mut apart);
@@ -129,30 +129,44 @@ struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// The plan of a shape of a cluster.
-    fn plan(&mut self, shape: &Shape<'a>, cluster: &Cluster, strings: &mut Strings<'a>) -> Plan {
+    /// Plans the shapes of a cluster, which share a template.
+    fn plan(&mut self, cluster: &Cluster<'a>, apart: &mut Apart<'a>, plans: &mut [Option<Plan>]) {
         let mut varying = cluster.varying.iter();
-        let (mut at, mut fixed, mut sources) = (None, Vec::new(), Vec::new());
-        merge::pieces(shape, &mut |piece| {
-            let (kind, source) = match piece {
+        let (mut at, mut fixed) = (None, Vec::new());
+        // Of each slot of the template, which word it is, if it is one.
+        let mut slots = Vec::new();
+        let mut words = 0;
+        merge::pieces(&apart.shapes[cluster.shapes[0].0 as usize], &mut |piece| {
+            let (kind, word) = match piece {
                 Piece::Fixed(text) => return fixed.extend_from_slice(text),
-                Piece::Word(word) if varying.next() != Some(&true) => {
-                    return fixed.extend_from_slice(word);
-                }
-                Piece::Word(word) => (Kind::Text, Source::Word(strings.number(word))),
-                Piece::Slot(number, kind) => {
-                    if kind == Kind::Text {
-                        varying.next();
+                Piece::Word(word) => {
+                    words += 1;
+                    if varying.next() != Some(&true) {
+                        return fixed.extend_from_slice(word);
                     }
-                    (kind, Source::Slot(number))
+                    (Kind::Text, Some(words - 1))
                 }
+                Piece::Slot(_, Kind::Text) => {
+                    words += 1;
+                    varying.next();
+                    (Kind::Text, Some(words - 1))
+                }
+                Piece::Slot(_, kind) => (kind, None),
             };
             let column = self.column(at, std::mem::take(&mut fixed), kind);
-            self.gathered.columns[column as usize].shared += u64::from(shape.count);
+            self.gathered.columns[column as usize].shared += cluster.count;
             at = Some(column);
-            sources.push(source);
+            slots.push(word);
         });
-        Plan { template: self.template(at, fixed), sources }
+        let template = self.template(at, fixed);
+        for (shape, words) in &cluster.shapes {
+            let mut next = 0..;
+            let sources = slots.iter().map(|word| match word.and_then(|word: usize| words[word]) {
+                Some(word) => Source::Word(apart.strings.number(word)),
+                None => Source::Slot(next.next().unwrap_or_default()),
+            });
+            plans[*shape as usize] = Some(Plan { template, sources: sources.collect() });
+        }
     }
 
     /// The plan of a shape that is rare.

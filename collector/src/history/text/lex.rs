@@ -25,6 +25,10 @@ pub(super) enum Kind {
     Clock(u8),
     /// The same after a comma.
     CommaClock(u8),
+    /// `yyyy-mm-ddThh:mm:ss` and so many digits of a second after a dot, if any.
+    Moment(u8),
+    /// The same with a `Z` behind it.
+    ZuluMoment(u8),
     /// So many hexadecimal digits in lower case.
     Hex(u8),
     /// 32 hexadecimal digits in lower case in five groups.
@@ -67,6 +71,8 @@ impl Kind {
             Kind::CommaClock(fraction) => [6, fraction],
             Kind::Hex(digits) => [7, digits],
             Kind::Uuid => [8, 0],
+            Kind::Moment(fraction) => [9, fraction],
+            Kind::ZuluMoment(fraction) => [10, fraction],
         }
     }
 
@@ -82,6 +88,8 @@ impl Kind {
             [6, fraction] if usize::from(fraction) <= MAX_FRACTION => Kind::CommaClock(fraction),
             [7, digits] if HEX_DIGITS.contains(&usize::from(digits)) => Kind::Hex(digits),
             [8, 0] => Kind::Uuid,
+            [9, fraction] if usize::from(fraction) <= MAX_FRACTION => Kind::Moment(fraction),
+            [10, fraction] if usize::from(fraction) <= MAX_FRACTION => Kind::ZuluMoment(fraction),
             _ => return None,
         })
     }
@@ -214,6 +222,12 @@ fn digits(value: &[u8], start: usize, end: usize, see: &mut impl FnMut(Slot)) ->
         see(slot);
         return end;
     }
+    let year = end - start == 4 && value.get(end) == Some(&b'-');
+    if let Some(slot) = year.then(|| moment(value, start)).flatten() {
+        let end = slot.end;
+        see(slot);
+        return end;
+    }
     let digits = &value[start..end];
     if digits.len() <= MAX_DIGITS {
         see(integer(value, start, end));
@@ -278,30 +292,76 @@ fn dotted(
 /// A time of day, which begins at `start` with two digits and a colon.
 fn clock(value: &[u8], start: usize) -> Option<Slot> {
     let bytes: &[u8; 8] = value.get(start..)?.first_chunk()?;
+    let seconds = seconds(bytes)?;
+    let (number, mut end, digits) = fraction(value, start + 8, seconds, b'.');
+    let mut slot = Slot { kind: Kind::Clock(digits), start, end, number };
+    if digits == 0 {
+        (slot.number, end, slot.kind) = match fraction(value, start + 8, seconds, b',') {
+            (_, _, 0) => (seconds, end, slot.kind),
+            (number, end, digits) => (number, end, Kind::CommaClock(digits)),
+        };
+        slot.end = end;
+    }
+    (!goes_on(value, end)).then_some(slot)
+}
+
+/// A date and a time of day, which begin at `start` with four digits and a hyphen.
+fn moment(value: &[u8], start: usize) -> Option<Slot> {
+    let bytes: &[u8; 19] = value.get(start..)?.first_chunk()?;
+    if bytes[7] != b'-' || bytes[10] != b'T' {
+        return None;
+    }
+    let digits = |at: usize, len: usize| {
+        let digits = &bytes[at..at + len];
+        digits.iter().all(u8::is_ascii_digit).then(|| decimal(digits))
+    };
+    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+    // So that nanoseconds fit 64 bits.
+    if !(1970..2200).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Each month has 31 days here: nobody reads this as time, and every day has a number.
+    let days = ((year - 1970) * 12 + month - 1) * 31 + day - 1;
+    let seconds = days * 86_400 + seconds(bytes.last_chunk()?)?;
+    let (number, end, digits) = fraction(value, start + 19, seconds, b'.');
+    if !goes_on(value, end) {
+        return Some(Slot { kind: Kind::Moment(digits), start, end, number });
+    }
+    let zulu = value.get(end) == Some(&b'Z') && !goes_on(value, end + 1);
+    zulu.then_some(Slot { kind: Kind::ZuluMoment(digits), start, end: end + 1, number })
+}
+
+/// The year, month, day and second of the day of a moment's second.
+pub(super) fn calendar(seconds: u64) -> [u64; 4] {
+    let days = seconds / 86_400;
+    [1970 + days / 31 / 12, days / 31 % 12 + 1, days % 31 + 1, seconds % 86_400]
+}
+
+/// The second of the day that `hh:mm:ss` is.
+fn seconds(bytes: &[u8; 8]) -> Option<u64> {
     let pair = |at: usize, below: u64| {
         let digits = &bytes[at..at + 2];
         let number = digits.iter().all(u8::is_ascii_digit).then(|| decimal(digits))?;
         (number < below).then_some(number)
     };
-    if bytes[5] != b':' {
-        return None;
+    let colons = bytes[2] == b':' && bytes[5] == b':';
+    colons.then_some((pair(0, 24)? * 60 + pair(3, 60)?) * 60 + pair(6, 60)?)
+}
+
+/// Seconds with the fraction that may follow at `at` after a mark, where that ends, and its digits.
+fn fraction(value: &[u8], at: usize, seconds: u64, mark: u8) -> (u64, usize, u8) {
+    let digits = value.get(at + 1..).unwrap_or_default();
+    let digits = &digits[..digits.len().min(MAX_FRACTION + 1)];
+    let len = digits.iter().take_while(|digit| digit.is_ascii_digit()).count();
+    if value.get(at) != Some(&mark) || len == 0 || len > MAX_FRACTION {
+        return (seconds, at, 0);
     }
-    let mut number = (pair(0, 24)? * 60 + pair(3, 60)?) * 60 + pair(6, 60)?;
-    let mut end = start + 8;
-    let mut kind = Kind::Clock(0);
-    if let Some(mark @ (b'.' | b',')) = value.get(end) {
-        let (after, classes, dots) = unit(value, end + 1);
-        let len = after - end - 1;
-        if classes == DIGIT && dots == 0 && len <= MAX_FRACTION {
-            number = number * 10u64.pow(len as u32) + decimal(&value[end + 1..after]);
-            end = after;
-            kind = if *mark == b'.' { Kind::Clock(len as u8) } else { Kind::CommaClock(len as u8) };
-        }
-    }
-    // A word that goes on is not to be cut.
-    let goes_on =
-        class(value, end) != 0 || value.get(end) == Some(&b'.') && class(value, end + 1) != 0;
-    (!goes_on).then_some(Slot { kind, start, end, number })
+    (seconds * 10u64.pow(len as u32) + decimal(&digits[..len]), at + 1 + len, len as u8)
+}
+
+/// Whether a word that ends at `end` goes on there after all.
+fn goes_on(value: &[u8], end: usize) -> bool {
+    class(value, end) != 0 || value.get(end) == Some(&b'.') && class(value, end + 1) != 0
 }
 
 /// Where the identifier ends that begins at `start`, if it is one.
@@ -312,9 +372,7 @@ fn uuid(value: &[u8], start: usize) -> Option<usize> {
         8 | 13 | 18 | 23 => *byte == b'-',
         _ => CLASS[usize::from(*byte)] & (DIGIT | HEX) != 0,
     });
-    let goes_on =
-        class(value, end) != 0 || value.get(end) == Some(&b'.') && class(value, end + 1) != 0;
-    (fits && !goes_on).then_some(end)
+    (fits && !goes_on(value, end)).then_some(end)
 }
 
 #[cfg(test)]
@@ -368,6 +426,20 @@ mod tests {
                 (Integer, "0"),
                 (Integer, "2477829"),
                 (Hex(10), "00ff00ff00"),
+            ],
+        );
+        check(
+            "2026-11-02T07:36:11.990379+08:00 2026-02-31T00:00:00Z 2026-11-02T07:36:11.5ZZ",
+            &[
+                (Moment(6), "2026-11-02T07:36:11.990379"),
+                (Integer, "08"),
+                (Integer, "00"),
+                (ZuluMoment(0), "2026-02-31T00:00:00Z"),
+                (Integer, "2026"),
+                (Integer, "11"),
+                (Text, "02T07"),
+                (Integer, "36"),
+                (Text, "11.5ZZ"),
             ],
         );
     }

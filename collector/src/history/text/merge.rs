@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::hashing::Table;
 use super::lex::{self, Kind};
-use super::shapes::{Shape, Strings};
+use super::shapes::Shape;
 
 /// Shapes of a group that decide about a split, those of most values.
 const DECIDING: usize = 512;
@@ -42,9 +42,10 @@ pub(super) enum Piece<'a> {
 }
 
 /// Shapes that become one.
-pub(super) struct Cluster {
-    pub(super) shapes: Vec<u32>,
-    /// Which of the words vary, counted as [`pieces`] shows them, text slots included.
+pub(super) struct Cluster<'a> {
+    /// Each shape, and its words as [`pieces`] shows them; None where it has a text slot.
+    pub(super) shapes: Vec<(u32, Vec<Option<&'a [u8]>>)>,
+    /// Which of the words vary.
     pub(super) varying: Vec<bool>,
     /// How many values have one of the shapes.
     pub(super) count: u64,
@@ -84,12 +85,61 @@ struct Member {
     cost: f64,
 }
 
-/// Clusters shapes. Words are numbered among the strings.
-pub(super) fn clusters<'a>(shapes: &[Shape<'a>], strings: &mut Strings<'a>) -> Vec<Cluster> {
-    let mut groups: Table<Vec<u8>, Vec<Member>> = Table::default();
+/// The different words of all shapes, by number.
+#[derive(Default)]
+struct Words<'a> {
+    numbers: Table<&'a [u8], u32>,
+    all: Vec<&'a [u8]>,
+}
+
+impl<'a> Words<'a> {
+    fn number(&mut self, word: &'a [u8]) -> u32 {
+        *self.numbers.entry(word).or_insert_with(|| {
+            self.all.push(word);
+            self.all.len() as u32 - 1
+        })
+    }
+
+    fn get(&self, number: u32) -> Option<&'a [u8]> {
+        self.all.get(number as usize).copied()
+    }
+}
+
+/// Clusters shapes.
+pub(super) fn clusters<'a>(shapes: &[Shape<'a>]) -> Vec<Cluster<'a>> {
+    let mut words = Words::default();
+    let mut open: Vec<Vec<Member>> = groups(shapes, &mut words).into_values().collect();
     let mut done = Vec::new();
+    while let Some(mut members) = open.pop() {
+        members.sort_by_key(|member| (std::cmp::Reverse(member.count), member.shape));
+        if let Some(position) = split_by(&members, &words) {
+            let mut children: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
+            for member in members {
+                children.entry(member.words[position]).or_default().push(member);
+            }
+            open.extend(children.into_values());
+            continue;
+        }
+        let varying = |at| members[0].words[at] == VARIES || varies(&members, at);
+        let of = |member: &Member| member.words.iter().map(|word| words.get(*word)).collect();
+        done.push(Cluster {
+            varying: (0..members[0].words.len()).map(varying).collect(),
+            count: members.iter().map(|member| member.count).sum(),
+            shapes: members.iter().map(|member| (member.shape, of(member))).collect(),
+        });
+    }
+    // The order of groups is that of a table keyed at random.
+    done.sort_by_key(|cluster| cluster.shapes.iter().map(|(shape, _)| *shape).min());
+    done
+}
+
+/// Shapes that are alike but for their words. One of very many words is alone.
+fn groups<'a>(shapes: &[Shape<'a>], numbers: &mut Words<'a>) -> Table<Vec<u8>, Vec<Member>> {
+    let mut groups: Table<Vec<u8>, Vec<Member>> = Table::default();
+    let mut key = Vec::new();
     for (number, shape) in shapes.iter().enumerate() {
-        let (mut key, mut words) = (Vec::new(), Vec::new());
+        key.clear();
+        let mut words = Vec::new();
         pieces(shape, &mut |piece| match piece {
             Piece::Fixed(text) => {
                 key.push(1);
@@ -98,7 +148,7 @@ pub(super) fn clusters<'a>(shapes: &[Shape<'a>], strings: &mut Strings<'a>) -> V
             }
             Piece::Word(word) => {
                 key.push(2);
-                words.push(strings.number(word));
+                words.push(numbers.number(word));
             }
             Piece::Slot(_, Kind::Text) => {
                 key.push(2);
@@ -109,39 +159,19 @@ pub(super) fn clusters<'a>(shapes: &[Shape<'a>], strings: &mut Strings<'a>) -> V
                 key.extend_from_slice(&kind.code());
             }
         });
-        let count = u64::from(shape.count);
         if words.len() > MAX_WORDS {
-            let varying = words.iter().map(|word| *word == VARIES).collect();
-            done.push(Cluster { shapes: vec![number as u32], varying, count });
-            continue;
+            key.extend_from_slice(&(number as u32).to_le_bytes());
         }
         let cost = TEMPLATE + SLOT_OF_TEMPLATE * shape.slots.len() as f64;
-        let members = groups.entry(key).or_default();
-        members.push(Member { shape: number as u32, count, words, cost });
-    }
-    let mut open: Vec<Vec<Member>> = groups.into_values().collect();
-    while let Some(mut members) = open.pop() {
-        members.sort_by_key(|member| (std::cmp::Reverse(member.count), member.shape));
-        match split_by(&members, strings) {
-            Some(position) => {
-                let mut children: BTreeMap<u32, Vec<Member>> = BTreeMap::new();
-                for member in members {
-                    children.entry(member.words[position]).or_default().push(member);
-                }
-                open.extend(children.into_values());
+        let member = Member { shape: number as u32, count: shape.count.into(), words, cost };
+        match groups.get_mut(&key) {
+            Some(members) => members.push(member),
+            None => {
+                groups.insert(key.clone(), vec![member]);
             }
-            None => done.push(Cluster {
-                varying: (0..members[0].words.len())
-                    .map(|at| members[0].words[at] == VARIES || varies(&members, at))
-                    .collect(),
-                count: members.iter().map(|member| member.count).sum(),
-                shapes: members.iter().map(|member| member.shape).collect(),
-            }),
         }
     }
-    // The order of groups is that of a table keyed at random.
-    done.sort_by_key(|cluster| cluster.shapes.iter().min().copied());
-    done
+    groups
 }
 
 fn varies(members: &[Member], position: usize) -> bool {
@@ -149,12 +179,15 @@ fn varies(members: &[Member], position: usize) -> bool {
 }
 
 /// The position whose word a group had better be split by, if any.
-fn split_by(members: &[Member], strings: &Strings) -> Option<usize> {
+fn split_by(members: &[Member], words: &Words) -> Option<usize> {
+    if members.len() == 1 {
+        return None;
+    }
     let deciding: Vec<&Member> = members.iter().take(DECIDING).collect();
     let varying: Vec<usize> =
         (0..members[0].words.len()).filter(|position| varies(members, *position)).collect();
     let costs: Vec<f64> =
-        varying.iter().map(|position| slot_cost(&deciding, *position, strings)).collect();
+        varying.iter().map(|position| slot_cost(&deciding, *position, words)).collect();
     let whole: f64 = costs.iter().sum();
     let mut candidates: Vec<(usize, usize)> = varying
         .iter()
@@ -172,7 +205,7 @@ fn split_by(members: &[Member], strings: &Strings) -> Option<usize> {
         let told = bits(&counts.collect::<Vec<u64>>());
         let apart = children.values().map(|child| {
             let slots = varying.iter().filter(|other| **other != position);
-            child[0].cost + slots.map(|other| slot_cost(child, *other, strings)).sum::<f64>()
+            child[0].cost + slots.map(|other| slot_cost(child, *other, words)).sum::<f64>()
         });
         (told + apart.sum::<f64>(), position)
     });
@@ -200,17 +233,16 @@ fn different(members: &[&Member], position: usize) -> usize {
 }
 
 /// What it costs to have the word at a position as a slot.
-fn slot_cost(members: &[&Member], position: usize, strings: &Strings) -> f64 {
-    let words = count(members, position);
-    if words.len() < 2 {
+fn slot_cost(members: &[&Member], position: usize, words: &Words) -> f64 {
+    let first = members[0].words[position];
+    if members.iter().all(|member| member.words[position] == first) {
         return 0.0;
     }
-    let texts = words
-        .iter()
-        .filter(|(word, _)| *word != VARIES)
-        .map(|(word, _)| WORD + BYTE_OF_WORD * strings.get(u64::from(*word)).len() as f64);
-    let counts: Vec<u64> = words.iter().map(|(_, count)| *count).collect();
-    COLUMN + texts.sum::<f64>() + bits(&counts)
+    let counted = count(members, position);
+    let texts = counted.iter().filter_map(|(word, _)| words.get(*word));
+    let texts: f64 = texts.map(|word| WORD + BYTE_OF_WORD * word.len() as f64).sum();
+    let counts: Vec<u64> = counted.iter().map(|(_, count)| *count).collect();
+    COLUMN + texts + bits(&counts)
 }
 
 /// What it takes to tell which of several things each value has.

@@ -157,13 +157,20 @@ impl Numbers {
         Ok(Numbers { way, least, listed, planes, first_stream })
     }
 
-    /// The number all rows have, if it is one.
-    pub(super) fn same(&self) -> Option<u64> {
-        (self.way == SAME).then_some(self.least)
+    /// Whether a number may be in the column, by what is known without unpacking its rows.
+    pub(super) fn may_hold(&self, number: u64, streams: &Streams) -> Result<bool, Damaged> {
+        Ok(match self.way {
+            SAME => number == self.least,
+            ABOVE if self.planes < 8 => {
+                number.checked_sub(self.least).is_some_and(|above| above >> (8 * self.planes) == 0)
+            }
+            LISTED => self.list(streams)?.is_none_or(|list| list.binary_search(&number).is_ok()),
+            _ => number >= self.least,
+        })
     }
 
     /// The list of different numbers, if that is how they are stored.
-    pub(super) fn list(&self, streams: &Streams) -> Result<Option<Vec<u64>>, Damaged> {
+    fn list(&self, streams: &Streams) -> Result<Option<Vec<u64>>, Damaged> {
         if self.way != LISTED {
             return Ok(None);
         }

@@ -4,7 +4,7 @@ use memchr::memmem;
 
 use super::streams::{Class, Streams, Writer};
 use super::varint::{self, Reader};
-use super::{Damaged, MAX_BYTES, MAX_ROWS, Needle};
+use super::{Damaged, MAX_BYTES, MAX_ROWS, Needle, Rows};
 use crate::history::tokens;
 
 /// Adds the streams of the plain form.
@@ -53,6 +53,18 @@ impl Plain {
         }
         Ok(())
     }
+}
+
+/// Exactly the rows that hold all needles.
+pub(super) fn candidates(plain: &Plain, needles: &[Needle]) -> Result<Rows, Damaged> {
+    let finders: Vec<Finder> = needles.iter().map(|needle| Finder::new(*needle)).collect();
+    let mut rows = Rows::none(plain.len());
+    plain.some(0..plain.len(), &mut |row, value| {
+        if finders.iter().all(|finder| finder.is_in(value)) {
+            rows.insert(row);
+        }
+    })?;
+    Ok(rows)
 }
 
 /// Decides about one needle after the other value.

@@ -331,7 +331,7 @@ impl Slots {
 
 impl Loaded {
     /// Appends what stands in the slot of one row of the column.
-    fn write(&self, kind: Kind, at: usize, value: &mut Vec<u8>) {
+    pub(super) fn write(&self, kind: Kind, at: usize, value: &mut Vec<u8>) {
         match self {
             Loaded::Integers { values, width, widths } => {
                 let width = match width {
@@ -363,8 +363,25 @@ pub(super) fn number(kind: Kind, number: u64, text: &mut Vec<u8>) {
         }
         Kind::Clock(fraction) => clock(number, b'.', fraction.into(), text),
         Kind::CommaClock(fraction) => clock(number, b',', fraction.into(), text),
+        Kind::Moment(fraction) => moment(number, fraction.into(), text),
+        Kind::ZuluMoment(fraction) => {
+            moment(number, fraction.into(), text);
+            text.push(b'Z');
+        }
         _ => digits(number, 0, text),
     }
+}
+
+fn moment(number: u64, fraction: usize, text: &mut Vec<u8>) {
+    let unit = 10u64.pow(fraction as u32);
+    let [year, month, day, second] = lex::calendar(number / unit);
+    digits(year, 4, text);
+    text.push(b'-');
+    digits(month, 2, text);
+    text.push(b'-');
+    digits(day, 2, text);
+    text.push(b'T');
+    clock(second * unit + number % unit, b'.', fraction, text);
 }
 
 fn clock(number: u64, mark: u8, fraction: usize, text: &mut Vec<u8>) {

@@ -22,6 +22,13 @@ impl Rows {
         rows
     }
 
+    /// Those of `len` rows of which it holds.
+    pub(super) fn of(len: usize, mut holds: impl FnMut(usize) -> bool) -> Rows {
+        let mut rows = Rows::none(len);
+        (0..len).filter(|row| holds(*row)).for_each(|row| rows.insert(row));
+        rows
+    }
+
     /// How many rows the column has, in the set or not.
     pub(in crate::history) fn len(&self) -> usize {
         self.len

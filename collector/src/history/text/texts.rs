@@ -137,16 +137,6 @@ impl List {
         self.ends.len()
     }
 
-    /// All strings joined.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// Where the string at a place ends in the text.
-    pub(super) fn end(&self, place: usize) -> usize {
-        self.ends[place] as usize
-    }
-
     /// The string at a place below the length.
     pub(super) fn get(&self, place: usize) -> &[u8] {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before] as usize);
