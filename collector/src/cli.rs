@@ -202,13 +202,10 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
         }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
-        Verb::Verify(args) => match &args.export {
-            Some(file) => {
-                let (data, key) = (data(&cli.config, cli.data).ok(), args.key()?);
-                carry::verify_export(file, key, data.as_deref(), cli.json, out)
-            }
-            None => verify::run(&data(&cli.config, cli.data)?, &args, cli.json, out),
-        },
+        Verb::Verify(args) => {
+            let (given, config) = (cli.data, cli.config);
+            verify::run(&|| data(&config, given.clone()), &args, cli.json, out)
+        }
         Verb::Export { asked, output } => carry::export(
             &Reach::of(cli.config, cli.socket, cli.data),
             asked,
@@ -216,16 +213,21 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             cli.json,
             out,
         ),
-        Verb::Backup { dir, passphrase_file, check: true, key } => {
-            carry::check_backup(&dir, passphrase_file.as_deref(), public_key(key)?, cli.json, out)
-        }
+        Verb::Backup { dir, passphrase_file, check: true, key } => carry::check_backup(
+            &dir,
+            passphrase_file.as_deref(),
+            verify::public_key(key.as_deref())?,
+            cli.json,
+            out,
+        ),
         Verb::Backup { dir, passphrase_file, .. } => {
             let reach = Reach::of(cli.config, cli.socket, cli.data);
             carry::backup(&reach, &dir, passphrase_file.as_deref(), cli.json, out)
         }
         Verb::Restore { dir, passphrase_file, key, accept_damage } => {
             let data = cli.data.context("name a new or empty folder with --data")?;
-            let (passphrase, key) = (passphrase_file.as_deref(), public_key(key)?);
+            let (passphrase, key) =
+                (passphrase_file.as_deref(), verify::public_key(key.as_deref())?);
             carry::restore(&dir, &data, passphrase, key, accept_damage, cli.json, out)
         }
         Verb::Rebuild => {
@@ -346,14 +348,6 @@ fn pki(data: &Path, verb: PkiVerb, json: bool, out: &mut dyn Write) -> anyhow::R
         PkiVerb::Agents(_) => unreachable!("handled where the daemon is asked"),
     }
     Ok(0)
-}
-
-/// A public key as given: a file in any form `verify` takes, or hexadecimal.
-fn public_key(given: Option<String>) -> anyhow::Result<Option<Vec<u8>>> {
-    let read = |given: String| {
-        verify::public_key(Path::new(&given)).with_context(|| format!("--key {given}"))
-    };
-    given.map(read).transpose()
 }
 
 /// The data folder: as given, else as configured.

@@ -37,31 +37,27 @@ pub(super) struct Args {
     /// Chain heads that agents kept (`hengwei-agent heads`); repeats
     #[arg(long, value_name = "FILE")]
     heads: Vec<PathBuf>,
-    /// The public key of history: a file of PEM, DER, base64 or hexadecimal (`pki history-key`), or
-    /// that hexadecimal itself; from a place that whoever runs this collector can't write to
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    /// The public key of history: a file of PEM, DER, base64 or hexadecimal, or the text itself (`pki
+    /// history-key`), from a place that whoever runs this collector can't write to
+    #[arg(long)]
+    key: Option<String>,
     /// An export to check instead, with its manifest beside it; no data folder is needed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["heads", "since"])]
-    pub(super) export: Option<PathBuf>,
+    export: Option<PathBuf>,
 }
 
-impl Args {
-    /// The key that was named, read.
-    pub(super) fn key(&self) -> anyhow::Result<Option<Vec<u8>>> {
-        let read =
-            |file: &PathBuf| public_key(file).with_context(|| format!("--key {}", file.display()));
-        self.key.as_ref().map(read).transpose()
-    }
-}
-
-/// Verifies the history of a data folder.
+/// Verifies the history of a data folder, or an export.
 pub(super) fn run(
-    data: &Path,
+    data: &dyn Fn() -> anyhow::Result<PathBuf>,
     args: &Args,
     as_json: bool,
     out: &mut dyn Write,
 ) -> anyhow::Result<i32> {
+    let key = public_key(args.key.as_deref())?;
+    if let Some(file) = &args.export {
+        return super::carry::verify_export(file, key, data().ok().as_deref(), as_json, out);
+    }
+    let data = data()?;
     let since = args.since.as_deref().map(|text| {
         time::parse_operator(text, time::now()).with_context(|| format!("--since: {text}: no time"))
     });
@@ -70,9 +66,9 @@ pub(super) fn run(
         heads.extend(kept(file).with_context(|| format!("--heads {}", file.display()))?);
     }
     let options = VerifyOptions {
-        key: args.key()?,
+        key,
         // Only the daemon's user may read it, and an assessor need not be that.
-        local_key: crate::pki::history_public_key(data).unwrap_or_default(),
+        local_key: crate::pki::history_public_key(&data).unwrap_or_default(),
         heads,
         since: since.transpose()?,
     };
@@ -171,16 +167,20 @@ fn print_text(report: &Report, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads an Ed25519 public key in whatever form it comes.
-/// The public key a file holds; or the key itself, in hexadecimal, in place of a file's name.
-pub(super) fn public_key(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let itself = path.to_str().and_then(unhex).filter(|key| key.len() == KEY_BYTES);
-    if let Some(key) = itself {
-        return Ok(key);
-    }
-    ensure!(std::fs::metadata(path)?.len() <= MAX_KEY_FILE, "too long for a key");
-    let bytes = std::fs::read(path)?;
-    key_of(&bytes).context("no Ed25519 public key as PEM, DER, base64 or hexadecimal")
+/// Reads an Ed25519 public key in whatever form it comes: a file, or its text itself.
+pub(super) fn public_key(given: Option<&str>) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(given) = given else { return Ok(None) };
+    let read = || -> anyhow::Result<Option<Vec<u8>>> {
+        // A name of 32 bytes is no raw key.
+        if let Some(key) = key_of(given.as_bytes()).filter(|_| given.len() != KEY_BYTES) {
+            return Ok(Some(key));
+        }
+        let len = std::fs::metadata(given)?.len();
+        ensure!(len <= MAX_KEY_FILE, "too long for a key");
+        let key = key_of(&std::fs::read(given)?);
+        key.map(Some).context("no Ed25519 public key as PEM, DER, base64 or hexadecimal")
+    };
+    read().with_context(|| format!("--key {given}"))
 }
 
 fn key_of(bytes: &[u8]) -> Option<Vec<u8>> {

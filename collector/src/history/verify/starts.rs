@@ -118,13 +118,13 @@ impl Starts {
                     && decision.link == link
                     && pairs.all(|(said, is)| said.is_none() || *said == is)
             };
-            let here = of_class().find(|decision| decision.commit == removed.entry_commit);
+            let at_entry = |decision: &&Decision| decision.commit == removed.entry_commit;
             let again = || removed.entry_commit <= record_start && of_class().any(fits);
-            if here.is_some_and(fits) || again() {
+            if of_class().filter(at_entry).any(fits) || again() {
                 good += 1;
                 continue;
             }
-            let detail = match here {
+            let detail = match of_class().find(at_entry) {
                 Some(decision) => format!(
                     "the decision says through commit {}, the manifest through commit {}, or their \
                      links or counts differ",
