@@ -294,7 +294,7 @@ impl LogFile {
             frames: RwLock::default(),
             sites: RwLock::default(),
         };
-        Ok(Opened::File(file, scan, bytes))
+        Ok(Opened::File(Box::new(file), scan, bytes))
     }
 
     /// Takes note of a commit that is in the file.
@@ -371,7 +371,7 @@ impl LogFile {
 /// What opening a log file gave.
 pub(super) enum Opened {
     /// A file, what is in it, and its bytes.
-    File(LogFile, Scan, Bytes),
+    File(Box<LogFile>, Scan, Bytes),
     /// The file's header does not read.
     NoHeader(Bytes),
 }

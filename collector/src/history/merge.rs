@@ -64,7 +64,7 @@ pub(super) struct Merger {
 enum Stopped {
     /// The process stops, or retention was faster.
     Overtaken,
-    /// This part is not what was sealed.
+    /// This part is not what was sealed, or what was written of all of them is not what they hold.
     Damaged(String, String),
     Failed(Error),
 }
@@ -206,10 +206,13 @@ fn one(inner: &Inner, run: &[Segment]) -> Result<(), Stopped> {
     let segment = write(inner, &merging, run)?;
     let at = merging.join(&segment.file);
     let whole = Part { path: at.clone(), stored: &segment };
-    if let Err(Stopped::Damaged(_, text)) = read(inner, &whole, &mut |_| Ok(())) {
-        // Not a part's fault: the parts were good, so what was written of them is not to be trusted.
-        let text = format!("{}: does not read back as it was written: {text}", at.display());
-        return Err(Error::Unusable(text).into());
+    match read(inner, &whole, &mut |_| Ok(())) {
+        // The parts were good, so it is what was written of them that is not to be trusted.
+        Err(Stopped::Damaged(_, text)) => {
+            let text = format!("what was merged from it on does not read back: {text}");
+            return Err(Stopped::Damaged(run[0].file.clone(), text));
+        }
+        read => read?,
     }
     let segments = inner.dir.join(SEGMENTS);
     let path = segments.join(&segment.file);

@@ -411,7 +411,7 @@ fn read_log(dir: &Path, manifest: &Manifest, counters: &Counters) -> Result<Foun
                 aside(dir, &path)?;
             }
             Opened::File(file, scan, bytes) => {
-                take_file(dir, &mut found, file, &scan, &bytes, last, counters)?;
+                take_file(dir, &mut found, *file, &scan, &bytes, last, counters)?;
             }
         }
     }
