@@ -58,3 +58,53 @@ fn is_word_of(line: &str, value: &str) -> bool {
         && bytes.iter().all(|byte| word(*byte) || *byte == b'.')
         && holds_word(line.as_bytes(), bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// The sum over what the decoders' examples decode to, as of [`VERSION`].
+    const EXAMPLES: u32 = 0x0738_0513;
+
+    fn files(folder: &Path, to: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the examples of the decoders") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, to);
+            } else if path.extension().is_some_and(|it| it == "json") {
+                to.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn decoders_that_find_something_else_have_another_version() {
+        let mut paths = Vec::new();
+        files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode"), &mut paths);
+        paths.sort();
+        let mut sum = crc32fast::Hasher::new();
+        paths.iter().for_each(|path| sum.update(&fs::read(path).expect("an example")));
+        let sum = sum.finalize();
+        assert_eq!(sum, EXAMPLES, "raise VERSION (it is {VERSION}) and set EXAMPLES to {sum:#x}");
+    }
+
+    #[test]
+    fn a_value_is_left_out_only_where_the_line_has_its_tokens() {
+        let line = "from 10.1.2.3 port 22, file a.log-x";
+        for (value, expected) in [
+            ("10.1.2.3", true),
+            ("22", true),
+            ("10.1.2", false),
+            ("a.log", true),
+            (".1.2", false),
+            ("log-x", false),
+            ("failure", false),
+            ("", false),
+        ] {
+            assert_eq!(is_word_of(line, value), expected, "{value}");
+        }
+    }
+}
