@@ -12,7 +12,7 @@
 //! ```
 //!
 //! **Who does what.** The daemon seals what is committed, holds history still ([`History::freeze`]),
-//! states what belongs to it and signs that ([`give`]); it passes each file as an open descriptor
+//! states what belongs to it and signs that ([`mod@give`]); it passes each file as an open descriptor
 //! over its socket. The command copies what the folder lacks ([`take`]). So the daemon, which may
 //! write nowhere but below its data folder, need not, and the folder is the operator's; a file that is
 //! merged away or removed meanwhile stays readable. Over a stopped collector (`--data`) one process is
@@ -29,7 +29,7 @@
 //! user, who could read them anyway. `backup.begun` is committed before anything leaves;
 //! `backup.made`, which the command tells, when all of it has arrived.
 //!
-//! [`restore`] brings a folder back to life.
+//! [`mod@restore`] brings a folder back to life.
 //!
 //! [`History::freeze`]: crate::history::History::freeze
 

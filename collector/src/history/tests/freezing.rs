@@ -28,16 +28,18 @@ fn what_is_held_still_is_a_history_of_its_own() {
     for number in 1..=5 {
         writer.commit(batch(lines("a", Kind::Log, number, 1))).expect("commits");
         writer.commit(Draft { entries: vec![entry("x", 7)], ..Draft::default() }).expect("commits");
+        history.seal().expect("seals");
     }
     let (seen, rows) = (all(&history, &Range::default()), dump(&history));
     let frozen = history.freeze().expect("freezes");
     assert_eq!(frozen.commit, 10);
     assert!(verify_heads(&frozen.heads, &place.public));
-    // It goes on: the checkpoints that were listed are removed, heads are signed beyond.
+    // It goes on: heads are signed beyond, checkpoints that were listed go, segments are merged.
     for number in 6..=9 {
         writer.commit(batch(lines("a", Kind::Log, number, 1))).expect("commits");
         history.seal().expect("seals");
     }
+    assert!(history.merge(2 * crate::time::DAY).expect("merges") > 0);
     let copy = Place::new();
     write_out(&frozen, &copy.dir);
     fs::copy(&place.key, &copy.key).expect("copies");
@@ -48,6 +50,11 @@ fn what_is_held_still_is_a_history_of_its_own() {
     let (_writer, restored) = copy.open();
     assert_eq!(all(&restored, &Range::default()), seen);
     assert_eq!(dump(&restored), rows);
+    let files = || fs::read_dir(place.dir.join("segments")).expect("lists").count() as u64;
+    let counted = || history.status().classes.iter().map(|class| class.segments).sum::<u64>();
+    assert!(files() > counted(), "what was merged is held");
+    drop(frozen);
+    assert_eq!(files(), counted(), "and goes when nobody holds it any more");
     drop((writer, history));
     let report = place.verify();
     assert!(report.is_clean(), "{:?}", report.findings);
