@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::corpus::Source;
+use super::corpus::{Source, Span};
 
 const MARK: &str = "--task";
 
@@ -30,8 +30,8 @@ pub(super) enum Task {
         dir: PathBuf,
         /// How often each question is asked.
         runs: usize,
-        /// When the day begins that one of them asks for, Unix nanoseconds.
-        day: i64,
+        /// What it is spread over.
+        span: Span,
     },
 }
 

@@ -18,7 +18,7 @@ use hengwei_tests::generate::{Generator, HOSTS, Line, Plan, syslog_stamp};
 use serde::{Deserialize, Serialize};
 
 const SECOND: i64 = 1_000_000_000;
-const DAY: i64 = 86_400 * SECOND;
+pub(super) const DAY: i64 = 86_400 * SECOND;
 /// 2026-05-04 00:00 in China: half a year later all of it is still in the past.
 const HALF_A_YEAR_AGO: i64 = 1_777_824_000 * SECOND;
 /// An agent sends no more records, and no more bytes, in one batch.
@@ -34,12 +34,35 @@ pub(super) const NEEDLES: u64 = 10;
 pub(super) const NEEDLE: &str = "hw7f3a9c51be";
 const EPOCH: [u8; 16] = [7; 16];
 
-/// A day in the middle of so many: when it begins, and how syslog writes it.
-pub(super) fn some_day(days: u64) -> (i64, String) {
-    let day = HALF_A_YEAR_AGO + i64::try_from(days / 2).unwrap_or(0) * DAY;
-    let mut stamp = syslog_stamp(day);
-    stamp.truncate("Nov  2".len());
-    (day, stamp)
+/// The time that searched lines are spread over.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Span {
+    /// When it begins, Unix nanoseconds; a day of the hospital's zone does.
+    pub(super) start: i64,
+    /// How many days it is long.
+    pub(super) days: u64,
+    /// When a day in its middle begins.
+    pub(super) day: i64,
+}
+
+impl Span {
+    /// Of so many days.
+    pub(super) fn of(days: u64) -> Span {
+        let half = i64::try_from(days / 2).unwrap_or(0);
+        Span { start: HALF_A_YEAR_AGO, days, day: HALF_A_YEAR_AGO + half * DAY }
+    }
+
+    /// Two days after the last line at the latest: the first day and the last are whole days.
+    pub(super) fn end(self) -> i64 {
+        self.start + i64::try_from(self.days).unwrap_or(0).saturating_add(2).saturating_mul(DAY)
+    }
+
+    /// The day in its middle as syslog writes it: `Nov  2`.
+    pub(super) fn day_stamp(self) -> String {
+        let mut stamp = syslog_stamp(self.day);
+        stamp.truncate("Nov  2".len());
+        stamp
+    }
 }
 
 /// Where lines come from.

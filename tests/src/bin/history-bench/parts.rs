@@ -10,7 +10,7 @@ use rustix::fs::statvfs;
 
 use super::Arguments;
 use super::child::{self, Ingest, Ingested, Opened, Scanned, Task};
-use super::corpus::{Source, some_day};
+use super::corpus::{Source, Span};
 use super::find::{self, Answer};
 use super::peers;
 use super::row::{Goal, median, row, row_beside, row_for};
@@ -271,16 +271,14 @@ fn search_at(
     row(&format!("search_{scale}x_raw"), run.raw_bytes as f64 / GB, "GB");
     row(&format!("search_{scale}x_stored"), run.stored.total() as f64 / GB, "GB");
     row_for(&format!("search_{scale}x_ingest_peak_rss"), run.peak_rss as f64 / MIB, "MiB", RSS);
-    let (day, stamp) = some_day(arguments.days);
-    let search = Task::Search { dir: dir.clone(), runs: arguments.runs, day };
+    let span = Span::of(arguments.days);
+    let search = Task::Search { dir: dir.clone(), runs: arguments.runs, span };
     let answers: Vec<Answer> = child::run(&search)?;
     let packed = peers::zstd(&raw, &["-3"])?;
-    for question in find::questions(&stamp) {
+    for question in find::questions(&span.day_stamp()) {
         let name = format!("search_{}_{scale}x", question.name);
-        let Some(answer) = answers.iter().find(|answer| answer.name == question.name) else {
-            println!("{name} skipped: this build cannot be asked");
-            continue;
-        };
+        let answer = answers.iter().find(|answer| answer.name == question.name);
+        let answer = answer.with_context(|| format!("{name}: no answer"))?;
         peers::warm(&packed)?;
         let squeezed = peers::grep("zstdgrep", &question.grep, &packed, arguments.runs)?;
         peers::warm(&raw)?;
@@ -298,11 +296,14 @@ fn search_at(
             ("grep", plain.lines as f64),
             None,
         );
-        if let Some(progress) = &answer.progress {
-            let (read, skipped) = (progress.read_blocks as f64, progress.skipped_blocks as f64);
-            row_beside(&format!("{name}_blocks_read"), read, "blocks", ("skipped", skipped), None);
-            row(&format!("{name}_bytes_read"), progress.read_bytes as f64 / MB, "MB");
-        }
+        let progress = &answer.progress;
+        println!(
+            "{name}_blocks {} read | {} skipped | {} left | {} MB read",
+            progress.read_blocks,
+            progress.skipped_blocks,
+            progress.left_blocks,
+            progress.read_bytes / 1_000_000
+        );
         let exact = question.exact && answer.hits != plain.lines;
         ensure!(!exact, "{name}: {} hits, and {} by grep", answer.hits, plain.lines);
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hengwei_collector::history::{self, History, Options, Range, Writer};
+use hengwei_collector::search::Decoders;
 use serde::Serialize;
 
 use super::child::{Ingest, Ingested, Opened, Scanned, Stored, Task};
@@ -22,7 +23,7 @@ pub(super) fn run(task: Task) -> anyhow::Result<()> {
         Task::Open(dir) => answer(&opened(&dir)?),
         Task::Rebuild(dir) => answer(&rebuilt(&dir)?),
         Task::Scan(dir) => answer(&scanned(&dir)?),
-        Task::Search { dir, runs, day } => answer(&find::all(&dir, runs, day)?),
+        Task::Search { dir, runs, span } => answer(&find::all(&dir, runs, span)?),
     }
 }
 
@@ -33,7 +34,7 @@ fn answer(answer: &impl Serialize) -> anyhow::Result<()> {
 
 /// History as a collector keeps it.
 pub(super) fn options() -> Options {
-    Options::default()
+    Options { understand: Some(Arc::new(Decoders)), ..Options::default() }
 }
 
 fn ingested(task: &Ingest) -> anyhow::Result<Ingested> {
