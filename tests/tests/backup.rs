@@ -11,6 +11,8 @@ use std::process::{Command, Output, Stdio};
 use hengwei_tests::{Agent, Collector, PATIENCE, Site, binaries, wait, write_secret};
 use serde_json::Value;
 
+/// Every line has the name with a number behind it.
+const MALLORY: &str = r#"|= "mallory""#;
 const PASSPHRASE: &str = "a passphrase for a throwaway backup\n";
 
 struct Scene {
@@ -88,7 +90,7 @@ impl Scene {
 }
 
 fn found(collector: &Collector) -> anyhow::Result<Vec<Value>> {
-    collector.rows(&["search", "mallory", "--limit", "100000"])
+    collector.rows(&["search", MALLORY, "--limit", "100000"])
 }
 
 fn said(output: &Output) -> String {
@@ -177,7 +179,7 @@ fn a_backup_is_added_to_and_restored_elsewhere_answers_as_the_original() -> anyh
     assert!(!ledger.is_empty());
     assert_eq!(restored, ledger);
     assert_eq!(rows(&["alerts", "list", "--all", "--limit", "1000"])?, alerts);
-    assert_eq!(rows(&["search", "mallory", "--limit", "100000"])?, events);
+    assert_eq!(rows(&["search", MALLORY, "--limit", "100000"])?, events);
     let ids = |rows: &[Value]| rows.iter().map(|row| row["agent"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&rows(&["hosts"])?), ids(&hosts));
     assert!(Path::new(&data).join("collector.toml").is_file());
@@ -257,7 +259,7 @@ fn an_export_proves_itself_elsewhere_and_no_byte_of_it_can_be_changed() -> anyho
     let mut scene = Scene::new()?;
     scene.say(100)?;
     let (file, copy) = (scene.path("export.zst"), scene.path("copy.zst"));
-    let mut made = scene.collector.rows(&["export", "--query", "mallory", "-o", &file])?;
+    let mut made = scene.collector.rows(&["export", "--query", MALLORY, "-o", &file])?;
     let manifest = made.remove(0);
     assert_eq!(manifest["rows"], 100);
     assert!(manifest["by"].as_str().is_some_and(|by| by.starts_with("local:")), "{manifest}");
@@ -265,7 +267,7 @@ fn an_export_proves_itself_elsewhere_and_no_byte_of_it_can_be_changed() -> anyho
     let rows: Vec<Value> = content.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(rows, found(&scene.collector)?, "what search prints");
     let again = scene.path("again.zst");
-    scene.collector.must(&["export", "--query", "mallory", "-o", &again])?;
+    scene.collector.must(&["export", "--query", MALLORY, "-o", &again])?;
     assert_eq!(unpacked(&again)?, content, "and in the same order");
     let taken = scene.collector.command(&["export", "-o", &file])?;
     assert_eq!(code(&taken), 2, "evidence is not written over");
@@ -306,7 +308,7 @@ fn an_export_proves_itself_elsewhere_and_no_byte_of_it_can_be_changed() -> anyho
     scene.collector.must(&[
         "export",
         "--query",
-        "mallory",
+        MALLORY,
         "-o",
         &offline,
         "--data",
