@@ -175,8 +175,11 @@ impl Place {
         Place { dir: temporary.path().join("history"), key, public, _temporary: temporary }
     }
 
+    /// Every seal writes a checkpoint, unless a test says otherwise.
     fn options(&self) -> Options {
-        Options { key: Some(self.key.clone()), reserve_bytes: 1 << 20, ..Options::default() }
+        let checkpoint_age = std::time::Duration::ZERO;
+        let key = Some(self.key.clone());
+        Options { key, checkpoint_age, reserve_bytes: 1 << 20, ..Options::default() }
     }
 
     fn open(&self) -> (Writer, History) {
