@@ -101,9 +101,10 @@ impl<'a> Walk<'a> {
     ) -> Result<Walk<'a>, Error> {
         let Snapshot { signed, manifest, segments, logs, .. } = snapshot;
         let starts = Starts::new(&manifest.removed, matches!(signed, Ok(Some(_))));
-        let whole = |class: Class| begins_at_the_first(class, manifest);
-        let (decisions, records) = (whole(Class::Record), Class::ALL.into_iter().all(whole));
-        let replay = Replay::new(decisions, records).map_err(|e| Error::Unusable(e.to_string()))?;
+        let gone = |class: Class| gone_to(class, manifest);
+        let records = Class::ALL.into_iter().map(gone).max().unwrap_or_default();
+        let replay = Replay::new(gone(Class::Record), records);
+        let replay = replay.map_err(|error| Error::Unusable(error.to_string()))?;
         let len = |file: &File| file.metadata().map_or(0, |metadata| metadata.len());
         // A segment is gone through twice: for its digest, and for what is in it.
         let walked = segments.iter().filter(|(s, _)| options.since.is_none_or(|t| s.until >= t));
@@ -406,13 +407,15 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Whether a class has everything since the first commit, as far as the list says.
-fn begins_at_the_first(class: Class, manifest: &Manifest) -> bool {
+/// The commit up to which a class is gone, as far as the list says; 0 when it begins at the first.
+fn gone_to(class: Class, manifest: &Manifest) -> u64 {
     let number = class.number();
     let own = manifest.segments.iter().filter(|segment| segment.class == number);
     let first = own.min_by_key(|segment| segment.first_commit);
-    let late = |segment: &Segment| segment.previous.iter().any(|byte| *byte != 0);
-    !manifest.removed.iter().any(|removed| removed.class == number) && !first.is_some_and(late)
+    let late = first.filter(|first| first.previous.iter().any(|byte| *byte != 0));
+    let removed = manifest.removed.iter().filter(|removed| removed.class == number);
+    let removed = removed.map(|removed| removed.to_commit);
+    removed.chain(late.map(|late| late.first_commit.saturating_sub(1))).max().unwrap_or_default()
 }
 
 fn not_signed(heads: &Heads, from: &str) -> Finding {

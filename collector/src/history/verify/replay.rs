@@ -58,19 +58,23 @@ pub(super) struct Reached {
 pub(super) struct Replay {
     /// None where commits are missing, until the next checkpoint.
     next: Option<Next>,
-    /// Whether the ledger is known, too: it needs every class from the first commit.
+    /// Whether the ledger is known, too: it needs every class, not decisions alone.
     ledger: bool,
     /// Commits up to this one are not all there.
     lost_to: u64,
+    /// Of commits up to this one, some classes are not there.
+    records_lost_to: u64,
     checkpoints: VecDeque<(stored::Checkpoint, Loaded)>,
     commit: u64,
 }
 
 impl Replay {
-    /// Begins before the first commit. `decisions` and `records` say whether these begin there, too.
-    pub(super) fn new(decisions: bool, records: bool) -> io::Result<Replay> {
-        let next = if decisions { Some(Next::after(None)?) } else { None };
-        Ok(Replay { next, ledger: records, ..Replay::default() })
+    /// Begins before the first commit, where decisions and records up to these commits are gone.
+    pub(super) fn new(decisions: u64, records: u64) -> io::Result<Replay> {
+        let next = if decisions == 0 { Some(Next::after(None)?) } else { None };
+        let ledger = records == 0;
+        let (lost_to, records_lost_to) = (decisions, records);
+        Ok(Replay { next, ledger, lost_to, records_lost_to, ..Replay::default() })
     }
 
     /// Takes a checkpoint whose bytes are right; oldest first.
@@ -82,7 +86,9 @@ impl Replay {
     pub(super) fn lost(&mut self, commit: u64) {
         if commit > 0 {
             self.next = None;
+            self.ledger = false;
             self.lost_to = self.lost_to.max(commit);
+            self.records_lost_to = self.records_lost_to.max(commit);
         }
     }
 
@@ -103,7 +109,7 @@ impl Replay {
             let good = compared.as_ref().is_none_or(|compared| compared.told.is_empty());
             if good && stored.commit >= self.lost_to {
                 self.next = Some(Next::after(Some(loaded))?);
-                self.ledger = true;
+                self.ledger |= stored.commit >= self.records_lost_to;
             }
             reached.push(Reached { stored, compared });
         }

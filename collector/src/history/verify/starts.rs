@@ -62,7 +62,6 @@ impl Starts {
 
     /// The first segment of a class goes on from a link; what is wrong with that?
     pub(super) fn first(&mut self, class: Class, segment: &Segment) -> Option<Finding> {
-        let no_link = segment.link.is_empty();
         let zeros = segment.previous.iter().all(|byte| *byte == 0);
         let place = Finding {
             class: Some(class),
@@ -78,8 +77,7 @@ impl Starts {
                 ),
                 ..place
             }),
-            // One of correlation hits alone goes on from nothing: the chain does not move in it.
-            Some((through, link)) if !no_link && segment.previous != link[..] => Some(Finding {
+            Some((through, link)) if segment.previous != link[..] => Some(Finding {
                 detail: format!(
                     "it does not go on where retention stopped removing, at commit {through}: more \
                      is gone than was decided"

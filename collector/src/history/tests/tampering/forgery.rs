@@ -11,7 +11,9 @@ use crate::history::chain::{Key, Tips};
 /// that an agent got with its last acknowledgement.
 pub(super) fn sealed() -> (Place, Heads) {
     let place = Place::new();
-    let (mut writer, history) = place.open();
+    // A checkpoint with every seal.
+    let options = Options { checkpoint_age: std::time::Duration::ZERO, ..place.options() };
+    let (mut writer, history) = Writer::open(&place.dir, options).expect("opens");
     for n in 0..9u64 {
         let records = (n * 2..n * 2 + 2).map(|i| line(i, 0, &format!("line {i}"))).collect();
         let received = Received { ingested: n as i64, ..received("a", Kind::Log, records, vec![]) };
