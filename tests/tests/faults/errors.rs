@@ -30,7 +30,7 @@ struct Tally {
 #[test]
 fn a_disk_that_fails_for_a_moment_loses_nothing_that_was_acknowledged() -> anyhow::Result<()> {
     let seed = seed("disk errors");
-    let times = if torture() { 30 } else { 3 };
+    let times = if torture() { 30 } else { 2 };
     let Some(mut ward) = Ward::new(1024, None, Medium::Platter)? else { return Ok(()) };
     let mut tally = Tally::default();
     ward.live(seed, PAUSE, |parts| {
