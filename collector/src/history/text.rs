@@ -6,16 +6,27 @@
 //! of records, of time or of files, and checksums are the container's job: bytes that were changed
 //! give [`Damaged`] or wrong values, and never a panic or more memory than [`MAX_BYTES`] allows.
 //!
+//! Two forms. The plain one is the values joined and their lengths. The template form is what months of
+//! logs are kept in: most lines are one of a few hundred sentences with numbers, names and addresses
+//! filled in, so a value is taken apart into fixed text and slots (`lex`, `shapes`), sentences that differ
+//! in a word only become one (`merge`), and what stands in the slots becomes columns (`gather`), each
+//! stored in the way that suits it (`numbers`, `texts`, `context`). Whichever form is smaller is kept, and
+//! only when it gave back every value (`comes_back`).
+//!
 //! ```text
-//! version u8 | form u8 | streams
+//! version u8 | form u8 | streams (`streams`; plain: `plain`, templates: `write`)
 //! ```
+//!
+//! A search first looks which columns can hold what it wants, and unpacks those (`find`). What values are
+//! wanted is read back by `read`.
 
 use bytes::Bytes;
 
 use plain::Plain;
-use read::{Coded, MAX_VALUES};
+use read::Coded;
 use streams::{Streams, Writer};
 
+mod context;
 mod find;
 mod gather;
 mod hashing;
@@ -56,15 +67,6 @@ pub(super) enum Effort {
     Merge,
 }
 
-impl Effort {
-    fn level(self) -> i32 {
-        match self {
-            Effort::Seal => 3,
-            Effort::Merge => 9,
-        }
-    }
-}
-
 /// A packed column.
 pub(super) struct Packed {
     /// What [`Column::open`] takes.
@@ -93,36 +95,36 @@ pub(super) fn pack(values: &[&[u8]], effort: Effort) -> Packed {
     assert!(values.len() <= MAX_ROWS, "the container bounds rows");
     let total: usize = values.iter().map(|value| value.len()).sum();
     assert!(total <= MAX_BYTES, "the container bounds bytes");
-    let level = effort.level();
-    let gathered = gather::gather(values, shapes::take(values));
-    let fits =
-        gathered.columns.iter().map(|column| column.values.len()).sum::<usize>() <= MAX_VALUES;
-    let mut coded = Writer::default();
-    let tokens = write::write(gathered, &mut coded);
-    let mut bytes = vec![VERSION, CODED];
-    bytes.extend_from_slice(&coded.finish(level));
-    if !fits || total < SMALL || bytes.len() > total / WORTH {
-        let mut plain = Writer::default();
-        plain::pack(values, &mut plain);
-        let plain = plain.finish(level);
-        if !fits || plain.len() + 2 < bytes.len() {
-            bytes.truncate(1);
-            bytes.push(PLAIN);
-            bytes.extend_from_slice(&plain);
-        }
+    let (coded, tokens) = pack_coded(values, effort);
+    if total >= SMALL && coded.len() <= total / WORTH && comes_back(&coded, values) {
+        return Packed { bytes: coded, tokens };
     }
-    Packed { bytes, tokens }
+    let mut plain = Writer::default();
+    plain::pack(values, &mut plain);
+    let mut bytes = vec![VERSION, PLAIN];
+    bytes.extend_from_slice(&plain.finish(effort));
+    let smaller = coded.len() < bytes.len() && comes_back(&coded, values);
+    Packed { bytes: if smaller { coded } else { bytes }, tokens }
 }
 
-/// Packs values in the template form. Says also whether readers will accept it, and the tokens.
-fn pack_coded(values: &[&[u8]], level: i32) -> (Vec<u8>, bool, Vec<u64>) {
+/// Packs values in the template form, and gives their tokens.
+fn pack_coded(values: &[&[u8]], effort: Effort) -> (Vec<u8>, Vec<u64>) {
     let gathered = gather::gather(values, shapes::take(values));
-    let count: usize = gathered.columns.iter().map(|column| column.values.len()).sum();
     let mut streams = Writer::default();
     let tokens = write::write(gathered, &mut streams);
     let mut bytes = vec![VERSION, CODED];
-    bytes.extend_from_slice(&streams.finish(level));
-    (bytes, count <= MAX_VALUES, tokens)
+    bytes.extend_from_slice(&streams.finish(effort));
+    (bytes, tokens)
+}
+
+/// Whether packed bytes give the values again. What is kept for years is not left to reasoning about
+/// the code, and readers' limits are kept this way, too.
+fn comes_back(packed: &[u8], values: &[&[u8]]) -> bool {
+    let mut same = 0;
+    let read = Column::open(Bytes::copy_from_slice(packed)).and_then(|column| {
+        column.each(&mut |row, value| same += usize::from(values.get(row) == Some(&value)))
+    });
+    read.is_ok() && same == values.len()
 }
 
 /// A stored column. Its parts are unpacked as they are needed, and kept until it is dropped.

@@ -27,6 +27,8 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// Numbers, or numbers of strings, in the order of rows.
     pub(super) values: Vec<u64>,
+    /// Which value of the parent is in the same row as each.
+    pub(super) above: Vec<u32>,
     /// How many values are expected to get here.
     shared: u64,
 }
@@ -80,6 +82,7 @@ pub(super) fn gather<'a>(values: &[&'a [u8]], mut apart: Apart<'a>) -> Gathered<
     let mut gathered = tree.gathered;
     for column in &mut gathered.columns {
         column.values.reserve_exact(column.shared as usize);
+        column.above.reserve_exact(column.shared as usize);
     }
     for (value, row) in values.iter().zip(apart.rows.clone()) {
         let plan = row.shape.and_then(|shape| plans[shape as usize].as_ref()).or(whole.as_ref());
@@ -92,6 +95,7 @@ pub(super) fn gather<'a>(values: &[&'a [u8]], mut apart: Apart<'a>) -> Gathered<
 impl<'a> Gathered<'a> {
     fn add(&mut self, value: &'a [u8], row: Row, plan: &Plan, apart: &mut Apart<'a>) {
         self.rows.push(plan.template);
+        let mut above = 0;
         for (slot, source) in plan.sources.iter().enumerate() {
             let value = match source {
                 Source::Slot(number) => apart.contents(row)[*number],
@@ -102,7 +106,10 @@ impl<'a> Gathered<'a> {
                 }
             };
             let column = self.templates[plan.template as usize].columns[slot];
-            self.columns[column as usize].values.push(value);
+            let column = &mut self.columns[column as usize];
+            column.above.push(above);
+            above = column.values.len() as u32;
+            column.values.push(value);
         }
     }
 }
@@ -199,6 +206,7 @@ impl<'a> Tree<'a> {
                 before: before.clone(),
                 kind: *kind,
                 values: Vec::new(),
+                above: Vec::new(),
                 shared: 0,
             });
             columns.len() as u32 - 1

@@ -22,42 +22,52 @@ const LISTED: u8 = 3;
 const SAMPLE: usize = 8192;
 /// Different numbers that are listed at most.
 const MAX_LISTED: usize = 1 << 16;
+/// Columns that are counted up at most.
+pub(super) const MAX_UP: usize = 1 << 10;
 /// What a stream costs beyond its bytes, in bits.
 const STREAM: f64 = 100.0;
 
-/// Adds a column. `distinct` are its different numbers in ascending order.
-pub(super) fn write(values: &[u64], distinct: &[u64], head: &mut Vec<u8>, streams: &mut Writer) {
-    let (Some(least), Some(most)) = (distinct.first(), distinct.last()) else {
+/// Adds a column. `distinct` are its different numbers in ascending order; `tell` makes of places in
+/// a list what is to be stored. Returns how many columns up is what tells them.
+pub(super) fn write(
+    values: &[u64],
+    distinct: &[u64],
+    head: &mut Vec<u8>,
+    streams: &mut Writer,
+    tell: impl FnOnce(Vec<u64>) -> (usize, Vec<u64>),
+) -> usize {
+    let least = distinct.first().copied().unwrap_or_default();
+    if distinct.len() < 2 {
         head.push(SAME);
-        return varint::put(head, 0);
-    };
-    if least == most {
-        head.push(SAME);
-        return varint::put(head, *least);
+        varint::put(head, least);
+        return 0;
     }
     let above: Vec<u64> = values.iter().map(|value| value - least).collect();
     let steps = steps(&above);
     let mut best = (cost(&above), ABOVE);
     best = better(best, (cost(&steps), STEPS));
     let listable = distinct.len() <= MAX_LISTED && distinct.len() < values.len() / 2;
-    let places = listable.then(|| places(values, distinct));
-    if let Some(places) = &places {
+    let places = listable.then(|| tell(places(values, distinct)));
+    if let Some((_, places)) = &places {
         let list: f64 = distinct.windows(2).map(|pair| width_bits(pair[1] - pair[0])).sum();
         best = better(best, (cost(places) + list + STREAM, LISTED));
     }
     head.push(best.1);
-    varint::put(head, *least);
+    varint::put(head, least);
     match (best.1, places) {
-        (LISTED, Some(places)) => {
+        (LISTED, Some((up, places))) => {
             let mut list = Vec::new();
             distinct.windows(2).for_each(|pair| varint::put(&mut list, pair[1] - pair[0]));
             varint::put(head, distinct.len() as u64);
+            varint::put(head, up as u64);
             streams.add(Class::Numbers, list);
             planes(&places, head, streams);
+            return up;
         }
         (STEPS, _) => planes(&steps, head, streams),
         _ => planes(&above, head, streams),
     }
+    0
 }
 
 fn better(a: (f64, u8), b: (f64, u8)) -> (f64, u8) {
@@ -138,6 +148,8 @@ pub(super) struct Numbers {
     way: u8,
     least: u64,
     listed: usize,
+    /// How many columns up is what tells the places in the list.
+    pub(super) up: usize,
     planes: usize,
     first_stream: usize,
 }
@@ -151,10 +163,11 @@ impl Numbers {
         }
         let least = reader.number()?;
         let listed = if way == LISTED { reader.count(MAX_LISTED)? } else { 0 };
+        let up = if way == LISTED { reader.count(MAX_UP)? } else { 0 };
         let planes = if way == SAME { 0 } else { read_planes(reader)? };
         let first_stream = *stream;
         *stream += planes + usize::from(way == LISTED);
-        Ok(Numbers { way, least, listed, planes, first_stream })
+        Ok(Numbers { way, least, listed, up, planes, first_stream })
     }
 
     /// Whether a number may be in the column, by what is known without unpacking its rows.
@@ -186,8 +199,13 @@ impl Numbers {
         Ok(Some(list))
     }
 
-    /// All numbers of the column, which has so many.
-    pub(super) fn all(&self, count: usize, streams: &Streams) -> Result<Vec<u64>, Damaged> {
+    /// All numbers of the column, which has so many. `untell` puts places back that were told.
+    pub(super) fn all(
+        &self,
+        count: usize,
+        streams: &Streams,
+        untell: impl FnOnce(usize, &mut [u64]) -> Result<(), Damaged>,
+    ) -> Result<Vec<u64>, Damaged> {
         if self.way == SAME {
             return Ok(vec![self.least; count]);
         }
@@ -195,6 +213,7 @@ impl Numbers {
         let mut values = unplane(first, self.planes, count, streams)?;
         match self.list(streams)? {
             Some(list) => {
+                untell(self.up, &mut values)?;
                 for value in &mut values {
                     let listed = list.get(*value as usize);
                     *value = *listed.ok_or(Damaged("a number is not in its list"))?;

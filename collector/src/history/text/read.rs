@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+use super::context;
 use super::lex::{self, Kind};
 use super::numbers::{self, Numbers};
 use super::streams::Streams;
@@ -22,13 +23,14 @@ const MAX_TEMPLATES: usize = 1 << 16;
 /// Slots all templates may have together.
 const MAX_SLOTS: usize = 1 << 22;
 /// Values all columns may have together.
-pub(super) const MAX_VALUES: usize = 1 << 23;
+const MAX_VALUES: usize = 1 << 23;
 
 /// A column in the template form.
 pub(super) struct Coded {
     pub(super) streams: Streams,
     pub(super) columns: Vec<Slots>,
     pub(super) templates: Vec<Template>,
+    parents: Vec<Option<usize>>,
     fixed: Bytes,
     rows: usize,
     row_planes: usize,
@@ -117,6 +119,7 @@ impl Coded {
         }
         let template_of = OnceLock::new();
         Ok(Coded {
+            parents,
             streams,
             columns,
             templates,
@@ -162,7 +165,64 @@ impl Coded {
     /// A column, unpacked.
     pub(super) fn loaded(&self, column: u32) -> Result<&Loaded, Damaged> {
         let slots = &self.columns[column as usize];
-        slots.loaded.get_or_init(|| slots.load(&self.streams)).as_ref().map_err(|damaged| *damaged)
+        slots.loaded.get_or_init(|| self.load(column)).as_ref().map_err(|damaged| *damaged)
+    }
+
+    fn load(&self, column: u32) -> Result<Loaded, Damaged> {
+        let Slots { count, stored, .. } = &self.columns[column as usize];
+        let (count, streams) = (*count, &self.streams);
+        let untell = |up, places: &mut [u64]| self.untell(column as usize, up, places);
+        Ok(match stored {
+            Stored::Integers { width, numbers } => {
+                let widths = match width {
+                    Width::Each(stream) => streams.get(*stream)?,
+                    _ => Bytes::new(),
+                };
+                if matches!(width, Width::Each(_)) && widths.len() != count {
+                    return Err(Damaged("the widths of integers are missing"));
+                }
+                let values = numbers.all(count, streams, untell)?;
+                Loaded::Integers { values, width: *width, widths }
+            }
+            Stored::Numbers(numbers) => Loaded::Numbers(numbers.all(count, streams, untell)?),
+            Stored::Texts(texts) => Loaded::Texts {
+                list: texts.list(count, streams)?,
+                places: texts.places(count, streams, untell)?,
+            },
+        })
+    }
+
+    /// Puts the places of a column back that are told by the one so many up.
+    fn untell(&self, column: usize, up: usize, places: &mut [u64]) -> Result<(), Damaged> {
+        if up == 0 {
+            return Ok(());
+        }
+        let teller = (0..up).try_fold(column, |column, _| self.parents[column]);
+        let teller = teller.ok_or(Damaged("what tells a column is missing"))?;
+        let keys = match self.loaded(teller as u32)? {
+            Loaded::Integers { values, .. } | Loaded::Numbers(values) => values,
+            Loaded::Texts { places: Some(places), .. } => places,
+            Loaded::Texts { places: None, .. } => {
+                return Err(Damaged("what tells a column has no list"));
+            }
+        };
+        // A row that has the column has the one above it, too.
+        let has = |template: &Template, column| template.columns.contains(&(column as u32));
+        let has: Vec<(bool, bool)> = self
+            .templates
+            .iter()
+            .map(|template| (has(template, column), has(template, teller)))
+            .collect();
+        let mut at = 0;
+        let mut aligned = Vec::with_capacity(places.len());
+        for template in self.template_of()? {
+            let (told, tells) = has[usize::from(*template)];
+            if told {
+                aligned.push(keys[at]);
+            }
+            at += usize::from(tells);
+        }
+        context::untell(&aligned, places)
     }
 
     /// Shows the values of all rows.
@@ -275,7 +335,8 @@ fn read_columns(
 ) -> Result<(Vec<Slots>, Vec<Option<usize>>), Damaged> {
     let count = reader.count(MAX_COLUMNS.min(reader.len()))?;
     let mut columns = Vec::with_capacity(count);
-    let mut parents = Vec::with_capacity(count);
+    let mut parents: Vec<Option<usize>> = Vec::with_capacity(count);
+    let mut chains: Vec<u8> = Vec::with_capacity(count);
     for number in 0..count {
         // A parent comes before its children, so there are no circles.
         parents.push(reader.count(number)?.checked_sub(1));
@@ -298,35 +359,22 @@ fn read_columns(
             kind if kind.is_number() => Stored::Numbers(Numbers::read(reader, stream)?),
             kind => Stored::Texts(Texts::read(kind, reader, stream)?),
         };
+        let up = match &stored {
+            Stored::Integers { numbers, .. } | Stored::Numbers(numbers) => numbers.up,
+            Stored::Texts(texts) => texts.up,
+        };
+        let told_by = (0..up).try_fold(number, |column, _| *parents.get(column)?);
+        let chain = match told_by.ok_or(Damaged("what tells a column is missing"))? {
+            by if by == number => 0,
+            by => chains[by] + 1,
+        };
+        if chain > context::MAX_CHAIN {
+            return Err(Damaged("its columns are told by too many others"));
+        }
+        chains.push(chain);
         columns.push(Slots { kind, count: 0, stored, before, loaded: OnceLock::new() });
     }
     Ok((columns, parents))
-}
-
-impl Slots {
-    fn load(&self, streams: &Streams) -> Result<Loaded, Damaged> {
-        Ok(match &self.stored {
-            Stored::Integers { width, numbers } => {
-                let widths = match width {
-                    Width::Each(stream) => streams.get(*stream)?,
-                    _ => Bytes::new(),
-                };
-                if matches!(width, Width::Each(_)) && widths.len() != self.count {
-                    return Err(Damaged("the widths of integers are missing"));
-                }
-                Loaded::Integers {
-                    values: numbers.all(self.count, streams)?,
-                    width: *width,
-                    widths,
-                }
-            }
-            Stored::Numbers(numbers) => Loaded::Numbers(numbers.all(self.count, streams)?),
-            Stored::Texts(texts) => Loaded::Texts {
-                list: texts.list(self.count, streams)?,
-                places: texts.places(self.count, streams)?,
-            },
-        })
-    }
 }
 
 impl Loaded {

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::varint::{self, Reader};
-use super::{Damaged, MAX_BYTES};
+use super::{Damaged, Effort, MAX_BYTES};
 
 /// A shorter stream shares its frame.
 const ALONE: usize = 1024;
@@ -24,6 +24,11 @@ const ALONE: usize = 1024;
 const MAX_UNPACKED: usize = 3 * MAX_BYTES;
 const MAX_STREAMS: usize = 1 << 18;
 const CLASSES: usize = 3;
+/// zstd levels for text.
+const TEXT_WHEN_SEALING: i32 = 6;
+const TEXT_WHEN_MERGING: i32 = 15;
+/// Text of more bytes is packed like the rest.
+const MUCH: usize = 2 << 20;
 
 /// Which short streams are alike.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,8 +54,8 @@ impl Writer {
         self.streams.append(&mut other.streams);
     }
 
-    /// Compresses all streams.
-    pub(super) fn finish(self, level: i32) -> Vec<u8> {
+    /// Compresses all streams, text harder than the rest: there is less of it.
+    pub(super) fn finish(self, effort: Effort) -> Vec<u8> {
         let mut shared = [const { Vec::new() }; CLASSES];
         let mut directory = Vec::new();
         varint::put(&mut directory, self.streams.len() as u64);
@@ -60,16 +65,22 @@ impl Writer {
                 shared[*class as usize].extend_from_slice(bytes);
             }
         }
-        let mut compressor = Compressor::new(level);
+        let (text, rest) = match effort {
+            Effort::Seal => (TEXT_WHEN_SEALING, 3),
+            Effort::Merge => (TEXT_WHEN_MERGING, 9),
+        };
+        let mut compressors = [Compressor::new(text), Compressor::new(rest)];
         let mut frames = Vec::new();
-        let alone =
-            self.streams.iter().map(|(_, bytes)| bytes).filter(|bytes| bytes.len() >= ALONE);
-        for bytes in shared.iter().filter(|bytes| !bytes.is_empty()).chain(alone) {
-            let frame = compressor.compress(bytes);
+        let shared = [Class::Text, Class::Numbers, Class::Raw].into_iter().zip(&shared);
+        let shared = shared.filter(|(_, bytes)| !bytes.is_empty());
+        let alone = self.streams.iter().filter(|(_, bytes)| bytes.len() >= ALONE);
+        for (class, bytes) in shared.chain(alone.map(|(class, bytes)| (*class, bytes))) {
+            let harder = class == Class::Text && bytes.len() <= MUCH;
+            let frame = compressors[usize::from(!harder)].compress(bytes);
             varint::put(&mut directory, frame.len() as u64);
             frames.extend_from_slice(&frame);
         }
-        let packed = compressor.compress(&directory);
+        let packed = compressors[1].compress(&directory);
         let mut out = Vec::with_capacity(packed.len() + frames.len() + 10);
         varint::put(&mut out, packed.len() as u64);
         varint::put(&mut out, directory.len() as u64);
@@ -206,7 +217,7 @@ mod tests {
             let class = [Class::Raw, Class::Text, Class::Numbers][number % 3];
             writer.add(class, stream(number, len));
         }
-        let streams = Streams::open(writer.finish(3).into()).unwrap();
+        let streams = Streams::open(writer.finish(Effort::Seal).into()).unwrap();
         assert_eq!(streams.len(), lens.len());
         for (number, len) in lens.into_iter().enumerate().rev() {
             assert_eq!(streams.get(number).unwrap(), stream(number, len));

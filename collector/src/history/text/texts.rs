@@ -59,7 +59,8 @@ impl Lister {
     }
 }
 
-/// Adds a column; `list` is what [`Lister::list`] says of it.
+/// Adds a column; `list` is what [`Lister::list`] says of it, and `tell` makes of places in it what is to be
+/// stored. Returns how many columns up is what tells them, or None if there is no list.
 pub(super) fn write(
     kind: Kind,
     values: &[u64],
@@ -68,10 +69,12 @@ pub(super) fn write(
     lister: &mut Lister,
     head: &mut Vec<u8>,
     streams: &mut Writer,
-) {
+    tell: impl FnOnce(Vec<u64>) -> (usize, Vec<u64>),
+) -> Option<usize> {
     if list.len() > 1 && list.len() * 3 > values.len() * 2 {
         head.push(ALL);
-        return write_strings(kind, values, strings, head, streams);
+        write_strings(kind, values, strings, head, streams);
+        return None;
     }
     if list.len() > SORTED {
         list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -82,7 +85,10 @@ pub(super) fn write(
     head.push(LISTED);
     varint::put(head, list.len() as u64);
     write_strings(kind, &list, strings, head, streams);
-    numbers::planes(&lister.places(values, &list), head, streams);
+    let (up, places) = tell(lister.places(values, &list));
+    varint::put(head, up as u64);
+    numbers::planes(&places, head, streams);
+    Some(up)
 }
 
 fn write_strings(
@@ -121,6 +127,8 @@ pub(super) struct Texts {
     kind: Kind,
     /// How many strings there are, if not one for each row.
     listed: Option<usize>,
+    /// How many columns up is what tells the places in the list.
+    pub(super) up: usize,
     len_planes: usize,
     place_planes: usize,
     first_stream: usize,
@@ -158,10 +166,11 @@ impl Texts {
         };
         let spelled = matches!(kind, Kind::Hex(_) | Kind::Uuid);
         let len_planes = if spelled { 0 } else { numbers::read_planes(reader)? };
+        let up = if listed.is_some() { reader.count(numbers::MAX_UP)? } else { 0 };
         let place_planes = if listed.is_some() { numbers::read_planes(reader)? } else { 0 };
         let first_stream = *stream;
         *stream += len_planes + 1 + place_planes;
-        Ok(Texts { kind, listed, len_planes, place_planes, first_stream })
+        Ok(Texts { kind, listed, up, len_planes, place_planes, first_stream })
     }
 
     /// The strings of a column of so many rows.
@@ -182,15 +191,18 @@ impl Texts {
         Ok(List { text: bytes, ends })
     }
 
-    /// The place in the list of each row; None when they are the list.
+    /// The place in the list of each row; None when they are the list. `untell` puts places back that
+    /// were told.
     pub(super) fn places(
         &self,
         rows: usize,
         streams: &Streams,
+        untell: impl FnOnce(usize, &mut [u64]) -> Result<(), Damaged>,
     ) -> Result<Option<Vec<u64>>, Damaged> {
         let Some(listed) = self.listed else { return Ok(None) };
         let first = self.first_stream + self.len_planes + 1;
-        let places = numbers::unplane(first, self.place_planes, rows, streams)?;
+        let mut places = numbers::unplane(first, self.place_planes, rows, streams)?;
+        untell(self.up, &mut places)?;
         if places.iter().any(|place| *place >= listed as u64) {
             return Err(Damaged("a string is not in its list"));
         }

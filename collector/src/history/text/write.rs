@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::context::Contexts;
 use super::gather::{Column, Gathered, Template};
 use super::lex::{self, Kind};
 use super::numbers;
@@ -30,17 +31,19 @@ pub(super) fn write(mut gathered: Gathered, streams: &mut Writer) -> Vec<u64> {
     let mut bodies = Writer::default();
     let mut seen = Seen::default();
     let mut lister = Lister::default();
+    let mut contexts = Contexts::default();
     sort_templates(&mut gathered);
     varint::put(&mut head, gathered.rows.len() as u64);
     varint::put(&mut head, gathered.columns.len() as u64);
-    for column in &gathered.columns {
+    for (number, column) in gathered.columns.iter().enumerate() {
         varint::put(&mut head, column.parent.map_or(0, |parent| u64::from(parent) + 1));
         varint::put(&mut head, column.before.len() as u64);
         fixed.extend_from_slice(&column.before);
         seen.text(&column.before);
         head.extend_from_slice(&column.kind.code());
-        if column.kind.is_number() {
-            write_numbers(column, &mut seen, &mut head, &mut bodies);
+        let tell = |places| contexts.tell(&gathered.columns, number, places);
+        let up = if column.kind.is_number() {
+            Some(write_numbers(column, &mut seen, &mut head, &mut bodies, tell))
         } else {
             let list = lister.list(&column.values, &gathered.strings);
             list.iter().for_each(|(value, _)| seen.text(gathered.strings.get(*value)));
@@ -52,8 +55,10 @@ pub(super) fn write(mut gathered: Gathered, streams: &mut Writer) -> Vec<u64> {
                 &mut lister,
                 &mut head,
                 &mut bodies,
-            );
-        }
+                tell,
+            )
+        };
+        contexts.note(&gathered.columns, number, up.is_some(), up.unwrap_or(0));
     }
     let mut counts = vec![0u64; gathered.templates.len()];
     gathered.rows.iter().for_each(|template| counts[*template as usize] += 1);
@@ -89,11 +94,18 @@ fn sort_templates(gathered: &mut Gathered) {
     gathered.rows.iter_mut().for_each(|row| *row = number_of[*row as usize]);
 }
 
-fn write_numbers(column: &Column, seen: &mut Seen, head: &mut Vec<u8>, streams: &mut Writer) {
+/// Adds a column of numbers. Returns how many columns up is what tells them.
+fn write_numbers(
+    column: &Column,
+    seen: &mut Seen,
+    head: &mut Vec<u8>,
+    streams: &mut Writer,
+    tell: impl FnOnce(Vec<u64>) -> (usize, Vec<u64>),
+) -> usize {
     if column.kind != Kind::Integer {
         let distinct = distinct(&column.values);
         distinct.iter().for_each(|number| seen.number(column.kind, *number));
-        return numbers::write(&column.values, &distinct, head, streams);
+        return numbers::write(&column.values, &distinct, head, streams, tell);
     }
     let split = column.values.iter().map(|value| lex::value_and_width(*value));
     let (values, widths): (Vec<u64>, Vec<usize>) = split.unzip();
@@ -112,7 +124,7 @@ fn write_numbers(column: &Column, seen: &mut Seen, head: &mut Vec<u8>, streams: 
             seen.integer(value, width);
         }
     }
-    numbers::write(&values, &different, head, streams);
+    numbers::write(&values, &different, head, streams, tell)
 }
 
 /// How many digits a number takes.
