@@ -139,7 +139,8 @@ fn a_checkpoint_that_the_commits_contradict() {
 #[test]
 fn changes_are_packed_away_and_nothing_is_lost() {
     let place = Place::new();
-    let (mut writer, history) = place.open();
+    let options = Options { seal_bytes: 1 << 30, ..place.options() };
+    let (mut writer, history) = Writer::open(&place.dir, options).expect("opens");
     let long = "x".repeat(3 << 20);
     for n in 0..24u64 {
         let value = format!("{n}{long}");
