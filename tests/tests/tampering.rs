@@ -23,6 +23,21 @@ fn say(log: &Path, from: u64, to: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Long lines that don't pack well: a log file is full, and sealed, after a few of them.
+fn say_much(log: &Path, from: u64, to: u64) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    for number in from..to {
+        let mut state = number + 1;
+        let mut noise = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            format!("{:016x}", state ^ (state >> 31))
+        };
+        let noise: String = (0..1_000).map(|_| noise()).collect();
+        writeln!(file, "numbered n={number} {noise}")?;
+    }
+    Ok(())
+}
+
 fn wait_for(collector: &Collector, lines: usize) -> anyhow::Result<()> {
     wait(&format!("{lines} lines"), PATIENCE, || {
         let rows = collector.rows(&["search", "numbered", "--limit", "1000"])?;
@@ -39,11 +54,19 @@ struct Written {
 }
 
 fn written() -> anyhow::Result<Written> {
+    written_as("", say)
+}
+
+/// With more in its configuration, and what `say` writes.
+fn written_as(
+    config: &str,
+    say: fn(&Path, u64, u64) -> anyhow::Result<()>,
+) -> anyhow::Result<Written> {
     let site = Site::new()?;
     let log = site.path().join("logs/app.log");
     let sources =
         format!("\n[sources.files]\n[[sources.files.path]]\nglob = [{log:?}]\nfrom = \"start\"\n");
-    let mut collector = site.collector("")?;
+    let mut collector = site.collector(config)?;
     let mut agent = collector.agent("agent", "his", &sources)?;
     for round in 0..4 {
         say(&log, round * 10, round * 10 + 10)?;
@@ -188,6 +211,73 @@ fn each_kind_of_tampering_is_named() -> anyhow::Result<()> {
         Ok(fs::remove_file(history.join("manifest"))?)
     })?;
     check(&rows, "cut", &of_heads);
+    Ok(())
+}
+
+#[test]
+fn tampering_with_sealed_segments_is_named() -> anyhow::Result<()> {
+    let written = written_as("\n[history]\nseal_bytes = 65536\n", say_much)?;
+    let segments = |history: &Path| -> anyhow::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(history.join("segments"))? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("log-") && name.ends_with(".seg") {
+                found.push(path);
+            }
+        }
+        found.sort();
+        anyhow::ensure!(found.len() > 1, "{found:?}");
+        Ok(found)
+    };
+    let name = |path: &Path| format!("segments/{}", path.file_name().expect("a name").display());
+    let history = written.collector.data().join("history");
+    let (first, last) = (segments(&history)?.remove(0), segments(&history)?.pop().expect("one"));
+    let heads = written.heads.to_str().expect("UTF-8");
+    let (code, rows) = written.verify(&written.collector.data(), &["--heads", heads])?;
+    let said = summary(&rows);
+    assert_eq!((code, &said["index"]), (Some(0), &"compared".into()), "{rows:?}");
+    assert!(said["checkpoints"].as_u64() > Some(0), "{said}");
+
+    let check = |rows: &[Value], problem: &str, path: &Path| {
+        let found = rows.iter().find(|row| row["file"] == *name(path)).expect("its finding");
+        assert_eq!(found["problem"], problem, "{rows:?}");
+        assert_eq!(found["class"], "log", "{rows:?}");
+        assert!(found["commit"].is_u64() && found["time"].is_string(), "{rows:?}");
+    };
+    let flipped = written.tampered(&|history| {
+        let file = &segments(history)?[0];
+        let mut bytes = fs::read(file)?;
+        let at = bytes.len() / 3;
+        bytes[at] ^= 4;
+        Ok(fs::write(file, bytes)?)
+    })?;
+    check(&flipped, "changed", &first);
+    let cut = written.tampered(&|history| {
+        let file = &segments(history)?[0];
+        let bytes = fs::read(file)?;
+        Ok(fs::write(file, &bytes[..bytes.len() / 2])?)
+    })?;
+    check(&cut, "cut", &first);
+    let removed = written
+        .tampered(&|history| Ok(fs::remove_file(segments(history)?.pop().expect("a segment"))?))?;
+    check(&removed, "removed", &last);
+    let swapped = written.tampered(&|history| {
+        let found = segments(history)?;
+        let (one, other) = (&found[0], &found[found.len() - 1]);
+        let between = history.join("between");
+        fs::rename(one, &between)?;
+        fs::rename(other, one)?;
+        Ok(fs::rename(between, other)?)
+    })?;
+    check(&swapped, "swapped", &first);
+    check(&swapped, "swapped", &last);
+    // Without the list, the segments that are there say what they are.
+    let unlisted = written.tampered(&|history| Ok(fs::remove_file(history.join("manifest"))?))?;
+    assert_eq!(
+        (&unlisted[0]["problem"], &unlisted[0]["file"]),
+        (&"removed".into(), &"manifest".into())
+    );
     Ok(())
 }
 
