@@ -117,7 +117,8 @@ fn a_head_at_the_last_removed_commit_must_fit_too() {
 
 #[test]
 fn a_record_of_retention_that_does_not_fit() {
-    let cases: [(&dyn Fn(&mut Removed), u64, &str); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Removed);
+    let cases: [(Change<'_>, u64, &str); 5] = [
         (&|removed| removed.link = vec![1; 32].into(), 4, "segments/log-00000000000000000004"),
         (&|removed| removed.to_commit = 5, 4, "segments/log-00000000000000000004"),
         (&|removed| removed.to_commit = 2, 10, "manifest"),
