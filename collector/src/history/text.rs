@@ -34,6 +34,7 @@ mod lex;
 mod merge;
 mod numbers;
 mod plain;
+mod print;
 mod read;
 mod rows;
 mod shapes;

@@ -16,14 +16,22 @@ use crate::history::tokens;
 
 /// Up to so many candidates are looked at one by one.
 const FEW: usize = 2048;
+/// So few are looked at right away, whatever else could be known of them.
+const SURE: usize = 256;
 
 /// Rows that may hold all needles.
 pub(super) fn candidates(coded: &Coded, needles: &[Needle]) -> Result<Rows, Damaged> {
     let mut rows = Rows::all(coded.len());
-    for atom in needles.iter().flat_map(|needle| atoms(*needle)) {
+    let mut atoms: Vec<Atom> = needles.iter().flat_map(|needle| atoms(*needle)).collect();
+    // What is quickly looked for and seldom found comes first; with few rows left the rest is moot.
+    atoms.sort_by_key(|atom| std::cmp::Reverse((atom.is_whole(), atom.bytes().len())));
+    for atom in atoms {
         rows.intersect(&holding(coded, &atom)?);
         if rows.is_empty() {
             return Ok(rows);
+        }
+        if rows.count() <= SURE {
+            break;
         }
     }
     if rows.count() <= FEW {
@@ -168,7 +176,10 @@ impl Atom<'_> {
 
     /// Whether it is a whole run wherever it occurs.
     fn is_whole(&self) -> bool {
-        matches!(self, Atom::Word(_) | Atom::Run { left: true, right: true, .. })
+        matches!(
+            self,
+            Atom::Word(_) | Atom::Address(..) | Atom::Run { left: true, right: true, .. }
+        )
     }
 }
 

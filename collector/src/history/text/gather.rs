@@ -153,12 +153,12 @@ impl<'a> Tree<'a> {
                     }
                     (Kind::Text, Some(words - 1))
                 }
-                Piece::Slot(_, Kind::Text) => {
+                Piece::Slot(Kind::Text) => {
                     words += 1;
                     varying.next();
                     (Kind::Text, Some(words - 1))
                 }
-                Piece::Slot(_, kind) => (kind, None),
+                Piece::Slot(kind) => (kind, None),
             };
             let column = self.column(at, std::mem::take(&mut fixed), kind);
             self.gathered.columns[column as usize].shared += cluster.count;

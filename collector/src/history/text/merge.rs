@@ -38,7 +38,7 @@ pub(super) enum Piece<'a> {
     /// A word without a digit.
     Word(&'a [u8]),
     /// One of the shape's slots.
-    Slot(usize, Kind),
+    Slot(Kind),
 }
 
 /// Shapes that become one.
@@ -70,9 +70,9 @@ pub(super) fn pieces<'a>(shape: &Shape<'a>, see: &mut impl FnMut(Piece<'a>)) {
         }
     };
     let mut end = 0;
-    for (number, (kind, place)) in shape.slots.iter().enumerate() {
+    for (kind, place) in &shape.slots {
         fixed(&shape.sample[end..place.start], see);
-        see(Piece::Slot(number, *kind));
+        see(Piece::Slot(*kind));
         end = place.end;
     }
     fixed(&shape.sample[end..], see);
@@ -150,11 +150,11 @@ fn groups<'a>(shapes: &[Shape<'a>], numbers: &mut Words<'a>) -> Table<Vec<u8>, V
                 key.push(2);
                 words.push(numbers.number(word));
             }
-            Piece::Slot(_, Kind::Text) => {
+            Piece::Slot(Kind::Text) => {
                 key.push(2);
                 words.push(VARIES);
             }
-            Piece::Slot(_, kind) => {
+            Piece::Slot(kind) => {
                 key.push(3);
                 key.extend_from_slice(&kind.code());
             }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::gather::Column;
 use super::lex::Kind;
 use super::numbers;
 use super::shapes::Strings;
@@ -62,8 +63,7 @@ impl Lister {
 /// Adds a column; `list` is what [`Lister::list`] says of it, and `tell` makes of places in it what is to be
 /// stored. Returns how many columns up is what tells them, or None if there is no list.
 pub(super) fn write(
-    kind: Kind,
-    values: &[u64],
+    column: &Column,
     mut list: Vec<(u64, u32)>,
     strings: &Strings,
     lister: &mut Lister,
@@ -71,6 +71,7 @@ pub(super) fn write(
     streams: &mut Writer,
     tell: impl FnOnce(Vec<u64>) -> (usize, Vec<u64>),
 ) -> Option<usize> {
+    let (kind, values) = (column.kind, &column.values);
     if list.len() > 1 && list.len() * 3 > values.len() * 2 {
         head.push(ALL);
         write_strings(kind, values, strings, head, streams);

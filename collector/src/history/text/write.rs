@@ -14,6 +14,7 @@ use super::context::Contexts;
 use super::gather::{Column, Gathered, Template};
 use super::lex::{self, Kind};
 use super::numbers;
+use super::print;
 use super::streams::{Class, Writer};
 use super::texts::{self, Lister};
 use super::varint;
@@ -47,16 +48,7 @@ pub(super) fn write(mut gathered: Gathered, streams: &mut Writer) -> Vec<u64> {
         } else {
             let list = lister.list(&column.values, &gathered.strings);
             list.iter().for_each(|(value, _)| seen.text(gathered.strings.get(*value)));
-            texts::write(
-                column.kind,
-                &column.values,
-                list,
-                &gathered.strings,
-                &mut lister,
-                &mut head,
-                &mut bodies,
-                tell,
-            )
+            texts::write(column, list, &gathered.strings, &mut lister, &mut head, &mut bodies, tell)
         };
         contexts.note(&gathered.columns, number, up.is_some(), up.unwrap_or(0));
     }
@@ -176,14 +168,14 @@ impl Seen {
     /// The token of an integer.
     fn integer(&mut self, value: u64, width: usize) {
         self.text.clear();
-        super::read::digits(value, width, &mut self.text);
+        print::digits(value, width, &mut self.text);
         self.hashes.insert(tokens::hash(&self.text));
     }
 
     fn number(&mut self, kind: Kind, number: u64) {
         let mut text = std::mem::take(&mut self.text);
         text.clear();
-        super::read::number(kind, number, &mut text);
+        print::number(kind, number, &mut text);
         self.text(&text);
         self.text = text;
     }
