@@ -72,7 +72,7 @@ pub use open::{Options, rebuild};
 pub use read::History;
 pub use retention::{Begin, Keep, MINIMUM_DAYS, Policy, Removal, Rule};
 pub use status::{ClassStatus, SiteStatus, Status, TreeStatus};
-pub use understand::{Delivery, Meaning, Understand};
+pub use understand::{Delivery, Meaning, Understand, Values};
 pub use units::{Extent, Hunt, Labels, Need, Unit, Units};
 pub use verify::{
     Finding, HeadCounts, IndexState, Kept, KeyFrom, Problem, Report, VerifyOptions, verify,

@@ -278,7 +278,7 @@ mod tests {
         check(format!("{spki}\n").as_bytes());
         check(b"ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXp7fH1+f4CBgoM=");
         check(pem.as_bytes());
-        for none in [&b""[..], b"\n", &key[1..], &der[1..], b"zz", hex[2..].as_bytes()] {
+        for none in [&b""[..], b"\n", &key[1..], &der[1..], b"zz", &hex.as_bytes()[2..]] {
             assert_eq!(key_of(none), None, "{none:?}");
         }
     }

@@ -341,7 +341,7 @@ impl Inner {
         let path = self.dir.join(RESERVE);
         let want = self.options.reserve_bytes;
         let have = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-        if !self.space().is_some_and(|(space, water)| space.free_bytes > water + want) {
+        if self.space().is_none_or(|(space, water)| space.free_bytes <= water + want) {
             return;
         }
         if let Err(error) = index::keep_room(&self.dir.join(INDEX)) {

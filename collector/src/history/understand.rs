@@ -50,8 +50,11 @@ pub struct Meaning<'a> {
     /// The event's line, when it is not the record's original as it stands.
     pub line: Option<&'a str>,
     /// Shows the values of decoded fields whose tokens may not be among those of the line.
-    pub values: &'a dyn Fn(&mut dyn FnMut(&str)),
+    pub values: &'a Values<'a>,
 }
+
+/// Calls whoever asks with each value.
+pub type Values<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;
 
 impl fmt::Debug for Meaning<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

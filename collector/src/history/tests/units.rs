@@ -34,7 +34,7 @@ impl Understand for ByFirstWord {
             let value = format!("hour_{}", time_of(record) / HOUR);
             see(Meaning {
                 time: time_of(record),
-                dataset: if record.number % 3 == 0 { "third" } else { "other" },
+                dataset: if record.number.is_multiple_of(3) { "third" } else { "other" },
                 line: None,
                 values: &|see| see(&value),
             });
@@ -110,7 +110,7 @@ impl Looked {
             && self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time < until)
             && self.agent.is_none_or(|agent| *found.agent == *agent)
-            && (!self.third || found.record.number % 3 == 0)
+            && (!self.third || found.record.number.is_multiple_of(3))
     }
 
     /// What fits of what history hands out, and whether it came in the order it promised.
@@ -168,7 +168,7 @@ proptest! {
                 .zip(*next..)
                 .map(|(text, number)| line(number, (number % 2) as u32, text))
                 .collect();
-            let raised = records.iter().map(|r| r.number).filter(|n| n % 5 == 0).collect();
+            let raised = records.iter().map(|r| r.number).filter(|n| n.is_multiple_of(5)).collect();
             *next += records.len() as u64;
             let ingested = hour * HOUR;
             let received = Received { ingested, ..received(agent, Kind::Log, records, raised) };

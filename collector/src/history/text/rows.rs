@@ -29,11 +29,6 @@ impl Rows {
         rows
     }
 
-    /// How many rows the column has, in the set or not.
-    pub(in crate::history) fn len(&self) -> usize {
-        self.len
-    }
-
     pub(in crate::history) fn insert(&mut self, row: usize) {
         self.words[row / 64] |= 1 << (row % 64);
     }
@@ -62,13 +57,6 @@ impl Rows {
         }
     }
 
-    /// Adds what is in the other; they are of one column.
-    pub(in crate::history) fn unite(&mut self, other: &Rows) {
-        for (word, other) in self.words.iter_mut().zip(&other.words) {
-            *word |= other;
-        }
-    }
-
     /// The rows of the set in ascending order.
     pub(in crate::history) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.words.iter().enumerate().flat_map(|(index, word)| {
@@ -90,7 +78,7 @@ mod tests {
     fn sets_of_rows() {
         for len in [0, 1, 63, 64, 65, 200] {
             let all = Rows::all(len);
-            assert_eq!((all.count(), all.len()), (len, len));
+            assert_eq!(all.count(), len);
             assert!(all.iter().eq(0..len as u32));
             assert!(Rows::none(len).is_empty());
         }
@@ -101,7 +89,5 @@ mod tests {
         rows.intersect(&odd);
         assert_eq!(rows.iter().take(3).collect::<Vec<_>>(), [1, 5, 7]);
         assert!(!rows.contains(3) && rows.contains(99) && !rows.contains(100));
-        rows.unite(&Rows::all(100));
-        assert_eq!(rows, Rows::all(100));
     }
 }
