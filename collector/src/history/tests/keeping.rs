@@ -272,3 +272,27 @@ fn a_class_that_is_gone_altogether_goes_on_where_it_was() {
         assert!(report.is_clean(), "{report:#?}");
     }
 }
+
+#[test]
+fn a_class_may_begin_with_correlation_hits_alone() {
+    let place = Place::new();
+    let (mut writer, history) = Writer::open(&place.dir, keep(3, place.options())).expect("opens");
+    for day in 0..6 {
+        // On the third day there are hits and nothing that is chained.
+        let entries = if day == 2 { Vec::new() } else { vec![entry("acted", day * DAY)] };
+        let draft = Draft {
+            entries,
+            hits: vec![Bytes::from_static(b"hit")],
+            correlations: Some(Bytes::from_static(b"state")),
+            ..Draft::default()
+        };
+        writer.commit(draft).expect("commits");
+        history.seal().expect("seals");
+    }
+    // The segment of hits alone has the time of its commit, which is now.
+    let removed = decide(&mut writer, &history, 5 * DAY);
+    let found: Vec<_> = removed.iter().map(|it| (it.class, it.segments)).collect();
+    assert_eq!(found, [(Class::Record, 2)]);
+    let report = place.verify();
+    assert!(report.is_clean(), "{report:#?}");
+}
