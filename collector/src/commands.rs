@@ -34,9 +34,9 @@ pub enum Command {
     Alerts(Alerts),
     /// Events that fit a query, newest first; or counts of them over time
     ///
-    /// A query is bare words and `field=value`, or LogQL: {host="x", system=~"em.*"} |= "text"
-    /// != "other" |~ "pattern" | source.ip = ip("10.0.0.0/8") and event.duration > 10ms, and
-    /// sum by (host) (count_over_time({...} [5m])).
+    /// A query is bare words and `field=value`, or LogQL: `{host="x", system=~"em.*"} |= "text"`
+    /// `!= "other" |~ "pattern" | source.ip = ip("10.0.0.0/8") and event.duration > 10ms`, and
+    /// `sum by (host) (count_over_time({...} [5m]))`.
     Search {
         /// Query
         #[arg(required = true)]
