@@ -54,6 +54,13 @@ impl Writer {
         self.streams.append(&mut other.streams);
     }
 
+    /// The bytes of a stream, for tests that damage them. Counts on from the first after the last.
+    #[cfg(test)]
+    pub(super) fn stream(&mut self, number: usize) -> &mut Vec<u8> {
+        let number = number % self.streams.len();
+        &mut self.streams[number].1
+    }
+
     /// Compresses all streams, text harder than the rest: there is less of it.
     pub(super) fn finish(self, effort: Effort) -> Vec<u8> {
         let mut shared = [const { Vec::new() }; CLASSES];

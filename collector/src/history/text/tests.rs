@@ -218,4 +218,34 @@ proptest! {
             prop_assert!(total <= MAX_BYTES);
         }
     }
+
+    /// Damage that zstd does not notice: the streams themselves are changed.
+    #[test]
+    fn changed_streams_are_survived(
+        values in values(),
+        changes in prop::collection::vec((0..12usize, any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let slices = slices(&values);
+        let mut streams = Writer::default();
+        write::write(gather::gather(&slices, shapes::take(&slices)), &mut streams);
+        for (number, at, byte) in changes {
+            // Most of what can go wrong is in the head.
+            let stream = streams.stream(if number < 3 { number } else { 0 });
+            if !stream.is_empty() {
+                let at = at.index(stream.len());
+                stream[at] = byte;
+            }
+        }
+        let mut bytes = vec![VERSION, CODED];
+        bytes.extend_from_slice(&streams.finish(Effort::Seal));
+        if let Ok(column) = Column::open(bytes.into()) {
+            let mut total = 0;
+            let _ = column.each(&mut |_, value| total += value.len());
+            prop_assert!(total <= MAX_BYTES);
+            let needles = [Needle::Word(b"10"), Needle::Text(b"0.0.1"), Needle::Text(b"ssion")];
+            for needle in needles {
+                let _ = column.candidates(&[needle]);
+            }
+        }
+    }
 }
