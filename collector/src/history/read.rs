@@ -47,7 +47,7 @@ pub(super) struct Sealed {
     pub(super) path: PathBuf,
     pub(super) stored: stored::Segment,
     /// What searches need of it, once one has asked.
-    index: OnceLock<Option<Index>>,
+    index: OnceLock<Index>,
     /// No longer listed: whoever lets go of it last unlinks the file.
     doomed: AtomicBool,
 }
@@ -72,9 +72,13 @@ impl Sealed {
         }
     }
 
-    /// None when it can't be opened.
+    /// None when it can't be opened: the next one who asks tries again.
     pub(super) fn index(&self, counters: &Counters) -> Option<&Index> {
-        self.index.get_or_init(|| self.open(counters).map(Index::of)).as_ref()
+        if let Some(index) = self.index.get() {
+            return Some(index);
+        }
+        let index = Index::of(self.open(counters)?);
+        Some(self.index.get_or_init(|| index))
     }
 
     /// Has the file unlinked once nobody reads it any more. The manifest must not list it.

@@ -48,7 +48,7 @@ const FILE_HEADER: usize = 16;
 const TRAILER: usize = 16;
 /// Items are gathered up to this many bytes of records before they become a stripe. Tests have
 /// stripes enough to lose one.
-const STRIPE_BYTES: usize = if cfg!(test) { 1 << 20 } else { 32 << 20 };
+const STRIPE_BYTES: usize = if cfg!(test) { 1 << 20 } else { 24 << 20 };
 /// A stripe has no more items than this: commits of a single record each are small.
 const STRIPE_ITEMS: usize = 262_144;
 /// The longest catalog, packed or not.

@@ -14,6 +14,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use bytes::Bytes;
@@ -185,8 +186,10 @@ struct Lanes<'a> {
     streams: HashMap<(usize, u32, [&'a str; 4]), usize>,
     by_bucket: HashMap<(usize, i64), usize>,
     days: HashSet<i64>,
-    /// Texts whose tokens a lane has already, by lane and hash.
+    /// Texts whose tokens a lane has already, by lane and hash. The hash is keyed: two texts that
+    /// somebody made to collide would hide the tokens of one.
     texts: HashSet<(usize, u64)>,
+    keyed: RandomState,
     /// The order of all records: so many of the next ones of this lane.
     order: Vec<(usize, usize)>,
 }
@@ -293,12 +296,12 @@ impl<'a> Lanes<'a> {
     }
 
     fn note(&mut self, at: usize, meaning: Meaning<'_>) {
-        let (texts, lane) = (&mut self.texts, &mut self.lanes[at].1);
+        let (texts, keyed, lane) = (&mut self.texts, &self.keyed, &mut self.lanes[at].1);
         if !lane.datasets.contains(&meaning.dataset) {
             lane.datasets.push(meaning.dataset);
         }
         let mut add = |text: &str| {
-            if texts.insert((at, tokens::hash(text.as_bytes()))) {
+            if texts.insert((at, keyed.hash_one(text))) {
                 tokens::each(text.as_bytes(), &mut |token| {
                     lane.tokens.insert(tokens::hash(token));
                 });
