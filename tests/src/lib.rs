@@ -171,6 +171,11 @@ impl Collector {
         kill(&mut self.process);
     }
 
+    /// Lets it do nothing more from here on, until it is killed.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.pid().map_or(Ok(()), |pid| signal(pid, rustix::process::Signal::STOP))
+    }
+
     /// SIGTERM, and waits for its end.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         stop(&mut self.process)
@@ -335,6 +340,11 @@ impl Agent {
     /// `kill -9`.
     pub fn kill(&mut self) {
         kill(&mut self.process);
+    }
+
+    /// Lets it do nothing more from here on, until it is killed.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.pid().map_or(Ok(()), |pid| signal(pid, rustix::process::Signal::STOP))
     }
 
     /// SIGTERM, and waits for its end.

@@ -54,14 +54,17 @@ fn a_flipped_bit_is_told_and_costs_its_block_alone() -> anyhow::Result<()> {
         tally.flips += 1;
         let found = verified(&collector, &data, &file).with_context(|| what.clone())?;
         tally.found += u64::from(found);
-        // The index is no part of what is proven: it is built again from what is.
-        ensure!(found || folder.starts_with("index"), "{what}: verify found nothing");
         let missing = if nth % DAEMON_EVERY == 0 {
             whole.served_by_daemon(&mut collector, &logs)
         } else {
             whole.served_by_commands(&collector, &data, &logs)
         };
         let missing = missing.with_context(|| what.clone())?;
+        // The index is no part of what is proven: it is built again from what is. And a frame at the
+        // end of the log whose own length is hit is told from one that was cut short by nothing; it
+        // may be passed over in silence only when it held no line.
+        let silent = folder.starts_with("index") || (folder.starts_with("log") && missing == 0);
+        ensure!(found || silent, "{what}: verify found nothing, and {missing} lines are missing");
         let holds_lines = folder.starts_with("log") || folder.starts_with("segments");
         ensure!(missing == 0 || holds_lines, "{what}: cost {missing} lines");
         tally.costly += u64::from(missing > 0);
