@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::history::HORIZON_DAYS;
 use crate::notify::{CHANNELS, Outcome};
 use crate::serve;
+use crate::time::{DAY, SECOND};
 
 /// Where metrics are served unless configured otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9600";
@@ -107,8 +108,8 @@ metrics! {
         ["class"];
     history_removed_bytes: IntCounterVec = "hengwei_history_removed_bytes_total"
         "Bytes of segments that retention removed." ["class"];
-    history_days_left: IntGaugeVec = "hengwei_history_days_left"
-        "Days until the disk, or the limit of a class, is full at the growth of the last days; 3650 when that is not in sight."
+    history_left: IntGaugeVec = "hengwei_history_left_seconds"
+        "Seconds until the disk, or the limit of a class, is full at the growth of the last days; ten years when that is not in sight."
         ["limit"];
     history_free_bytes: IntGauge = "hengwei_history_free_bytes"
         "Bytes free on the file system history is on." [];
@@ -241,7 +242,7 @@ impl Metrics {
     /// Days until a limit is full: `disk`, or a class of [`CLASSES`].
     pub fn history_days_left(&self, limit: &'static str, days: Option<u32>) {
         let days = days.unwrap_or(HORIZON_DAYS);
-        self.history_days_left.with_label_values(&[limit]).set(i64::from(days));
+        self.history_left.with_label_values(&[limit]).set(i64::from(days) * (DAY / SECOND));
     }
 
     /// Bytes free where history is.
