@@ -44,7 +44,7 @@ fn a_shorter_retention_is_asked_for_recorded_and_shown() -> anyhow::Result<()> {
         (Some(30), Some(180), Some(30))
     );
     let metrics = collector.metrics_text()?;
-    assert!(metrics.contains("hengwei_history_days_left{limit=\"disk\"} "), "{metrics}");
+    assert!(metrics.contains("hengwei_history_left_seconds{limit=\"disk\"} "), "{metrics}");
 
     collector.stop()?;
     collector.must(&["verify"])?;
