@@ -509,7 +509,8 @@ impl Unit<'_> {
         let rows = candidates(&opened, hunt.need, &wanted)?;
         let streams: Vec<(&Sender, &Origin)> = opened.lanes().collect();
         let mut senders: Vec<Option<Naming>> = vec![None; streams.len()];
-        for stored in opened.read(&rows)? {
+        // The newest of a lane come last, and who wants the newest few refuses older ones cheaply.
+        for stored in opened.read(&rows)?.into_iter().rev() {
             let Some((sender, origin)) = streams.get(stored.lane) else { continue };
             let naming = senders[stored.lane].get_or_insert_with(|| Naming::of(sender));
             let found = naming.found(stored.commit, class, origin, stored.record, stored.ingested);
