@@ -114,6 +114,19 @@ pub(super) fn pack(records: &[&Fields], effort: Effort, token: &mut dyn FnMut(u6
     packed
 }
 
+/// Shows the hash of every token of a record's values, for one that gets no columns.
+pub(super) fn tokens_of(record: &Fields, token: &mut dyn FnMut(u64)) {
+    let mut add = |text: &str| tokens::each(text.as_bytes(), &mut |t| token(tokens::hash(t)));
+    for value in record.fields.iter().filter_map(|field| field.value.as_ref()) {
+        match value {
+            Value::Text(text) => add(text),
+            Value::Integer(integer) => add(&integer.to_string()),
+            Value::Number(number) => add(&number.to_string()),
+            Value::Flag(flag) => add(&flag.to_string()),
+        }
+    }
+}
+
 fn index(n: usize) -> u32 {
     u32::try_from(n).expect("a block has fewer fields than that")
 }

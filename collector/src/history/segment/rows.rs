@@ -23,11 +23,20 @@ use super::{Level, fields};
 use crate::history::filter;
 use crate::history::stored::{Part, Rows, Sender, Stream};
 use crate::history::text::{self, Column, Needle};
+use crate::history::tokens;
 
 /// Rows of one block.
 pub(super) const MAX_ROWS: usize = 65_536;
 /// Bytes of the records of one block.
 pub(super) const MAX_RAW: usize = 12 << 20;
+
+/// Different fields whose values get columns of their own in one block; a record with others is kept
+/// whole. An agent that makes names up must not make a column of each.
+const MAX_COLUMNS: usize = 4_096;
+/// Streams that a catalog lists; what comes beyond is in its block, and no search passes it over.
+const MAX_STREAMS: usize = 65_536;
+/// The place of a stream that is not listed.
+const UNLISTED: u32 = u32::MAX;
 
 /// Where a row's body is.
 const ORIGINAL: i64 = 0;
@@ -88,14 +97,27 @@ struct LaneHead {
     rows: u32,
 }
 
-fn body(row: &Row<'_>) -> i64 {
-    let whole = row.record.length == 0 && row.record.sha256.is_empty();
-    match &row.record.body {
-        Some(Body::Original(_)) if whole && row.converted => CONVERTED,
-        Some(Body::Original(_)) if whole => ORIGINAL,
-        Some(Body::Fields(_)) if whole => TYPED,
-        _ => ODD,
-    }
+/// Where each row's body goes.
+fn bodies<'a>(rows: impl Iterator<Item = &'a Row<'a>>) -> Vec<i64> {
+    let mut columns: HashSet<&str> = HashSet::new();
+    rows.map(|row| {
+        let whole = row.record.length == 0 && row.record.sha256.is_empty();
+        match &row.record.body {
+            Some(Body::Original(_)) if whole && row.converted => CONVERTED,
+            Some(Body::Original(_)) if whole => ORIGINAL,
+            Some(Body::Fields(typed)) if whole => {
+                let names = || typed.fields.iter().map(|field| field.name.as_str());
+                let new = names().filter(|name| !columns.contains(name)).count();
+                if columns.len() + new > MAX_COLUMNS {
+                    return ODD;
+                }
+                columns.extend(names());
+                TYPED
+            }
+            _ => ODD,
+        }
+    })
+    .collect()
 }
 
 /// Appends the parts of a block to `to`, which begins where the stripe does.
@@ -106,6 +128,11 @@ pub(super) fn pack(
     to: &mut Vec<u8>,
 ) -> io::Result<Rows> {
     let rows = || lanes.iter().flat_map(|lane| &lane.rows);
+    let bodies = bodies(rows());
+    let of = |which: i64| {
+        let own = rows().zip(&bodies).filter(move |(_, body)| **body == which);
+        own.map(|(row, _)| row)
+    };
     let mut block = Rows {
         rows: u32::try_from(rows().count()).map_err(io::Error::other)?,
         since: rows().map(|row| row.time).min().unwrap_or(i64::MAX),
@@ -123,7 +150,7 @@ pub(super) fn pack(
     block.streams.dedup();
     block.datasets.sort();
     block.datasets.dedup();
-    let mut tokens: HashSet<u64> =
+    let mut known: HashSet<u64> =
         lanes.iter().flat_map(|lane| lane.tokens.iter().copied()).collect();
     let mut add = |kind: Kind, bytes: &[u8], plain: bool| {
         let offset = to.len();
@@ -136,10 +163,9 @@ pub(super) fn pack(
         block.parts.push(Part { kind: kind.number(), offset: offset as u64, len });
         io::Result::Ok(())
     };
-    add(Kind::Heads, &heads(lanes).encode_to_vec(), false)?;
+    add(Kind::Heads, &heads(lanes, &bodies).encode_to_vec(), false)?;
     for (which, kind) in [(ORIGINAL, Kind::Originals), (CONVERTED, Kind::Converted)] {
-        let originals: Vec<&[u8]> = rows()
-            .filter(|row| body(row) == which)
+        let originals: Vec<&[u8]> = of(which)
             .filter_map(|row| match &row.record.body {
                 Some(Body::Original(bytes)) => Some(&bytes[..]),
                 _ => None,
@@ -148,13 +174,12 @@ pub(super) fn pack(
         if !originals.is_empty() {
             let packed = text::pack(&originals, level.effort);
             if which == ORIGINAL {
-                tokens.extend(packed.tokens);
+                known.extend(packed.tokens);
             }
             add(kind, &packed.bytes, true)?;
         }
     }
-    let typed: Vec<_> = rows()
-        .filter(|row| body(row) == TYPED)
+    let typed: Vec<_> = of(TYPED)
         .filter_map(|row| match &row.record.body {
             Some(Body::Fields(fields)) => Some(fields),
             _ => None,
@@ -162,19 +187,28 @@ pub(super) fn pack(
         .collect();
     if !typed.is_empty() {
         let packed = fields::pack(&typed, level.effort, &mut |token| {
-            tokens.insert(token);
+            known.insert(token);
         });
         add(Kind::Fields, &packed.columns, false)?;
         packed.texts.iter().try_for_each(|bytes| add(Kind::FieldTexts, bytes, true))?;
     }
-    let odd: Vec<Record> =
-        rows().filter(|row| body(row) == ODD).map(|row| row.record.clone()).collect();
+    let odd: Vec<Record> = of(ODD).map(|row| row.record.clone()).collect();
+    for record in &odd {
+        let mut add = |token| {
+            known.insert(token);
+        };
+        match &record.body {
+            Some(Body::Original(bytes)) => tokens::each(bytes, &mut |t| add(tokens::hash(t))),
+            Some(Body::Fields(typed)) => fields::tokens_of(typed, &mut add),
+            _ => {}
+        }
+    }
     if !odd.is_empty() {
         let odd = Block { origins: Vec::new(), records: odd };
         add(Kind::Odd, &odd.encode_to_vec(), false)?;
     }
-    let tokens: Vec<u64> = tokens.into_iter().collect();
-    add(Kind::Filter, &filter::build(&tokens), true)?;
+    let known: Vec<u64> = known.into_iter().collect();
+    add(Kind::Filter, &filter::build(&known), true)?;
     Ok(block)
 }
 
@@ -187,7 +221,10 @@ pub(super) struct Names {
 
 impl Names {
     fn stream(&mut self, stream: Stream) -> u32 {
-        let next = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
+        let next = u32::try_from(self.streams.len()).unwrap_or(UNLISTED);
+        if self.streams.len() >= MAX_STREAMS {
+            return self.streams.get(&stream).copied().unwrap_or(UNLISTED);
+        }
         *self.streams.entry(stream).or_insert(next)
     }
 
@@ -220,7 +257,7 @@ fn stream(lane: &Lane<'_>) -> Stream {
     }
 }
 
-fn heads(lanes: &[Lane<'_>]) -> Heads {
+fn heads(lanes: &[Lane<'_>], bodies: &[i64]) -> Heads {
     let series = |of: &dyn Fn(&Row<'_>) -> i64| {
         Some(Series::of(lanes.iter().flat_map(|lane| &lane.rows).map(of)))
     };
@@ -236,7 +273,7 @@ fn heads(lanes: &[Lane<'_>]) -> Heads {
         numbers: series(&|row| row.record.number.cast_signed()),
         times: series(&|row| row.record.time),
         created: series(&|row| row.record.created),
-        bodies: series(&body),
+        bodies: Some(Series::of(bodies.iter().copied())),
     }
 }
 

@@ -246,3 +246,62 @@ fn what_nothing_holds_is_passed_over_unread() {
     assert_eq!(everything.len(), 400);
     assert!(history.status().damaged > 0);
 }
+
+#[test]
+fn what_fits_in_no_column_is_found_all_the_same() {
+    use hengwei_protocol::wire::{Field, Fields, field::Value};
+
+    const FIELDS: u64 = 900;
+    let place = Place::new();
+    let options = Options { understand: Some(Arc::new(ByFirstWord)), ..place.options() };
+    let (mut writer, history) = Writer::open(&place.dir, options).expect("opens");
+    let cut = Record {
+        length: 1 << 20,
+        sha256: Bytes::from_static(&[7; 32]),
+        ..line(1, 0, "a line that was severed")
+    };
+    // More names than one block has columns for.
+    let made_up = |number: u64| {
+        let field = |n: u64| Field {
+            name: format!("name-{number}-{n}"),
+            value: Some(Value::Text(format!("value_{number}_{n}"))),
+        };
+        let fields = (0..FIELDS).map(field).collect();
+        Record { number, body: Some(Body::Fields(Fields { fields })), ..Record::default() }
+    };
+    let records: Vec<Record> = std::iter::once(cut).chain((2..12).map(made_up)).collect();
+    let received = received("a", Kind::Log, records.clone(), Vec::new());
+    writer.commit(batch(received)).expect("commits");
+    history.seal().expect("seals");
+    let mut back = Vec::new();
+    history
+        .read(&Range::default(), &mut |found| {
+            back.push(found.record);
+            true
+        })
+        .expect("reads");
+    back.reverse();
+    assert_eq!(back, records);
+    assert!(place.verify().is_clean());
+    let found = |word: &str| {
+        let hunt = Hunt {
+            since: None,
+            until: None,
+            kinds: &[],
+            stream: &|_| true,
+            dataset: &|_| true,
+            need: &Need::Word(word.into()),
+            version: VERSION,
+        };
+        let mut units = history.units(&hunt);
+        let mut numbers = BTreeSet::new();
+        while let Some(unit) = units.next(&hunt) {
+            unit.load(&hunt, &mut |found| numbers.insert(found.record.number));
+        }
+        numbers
+    };
+    assert!(found("severed").contains(&1));
+    assert!(found("value_2_0").contains(&2));
+    assert!(found("value_11_899").contains(&11));
+    assert!(found("absent").is_empty());
+}
