@@ -14,6 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::history::open::LOG;
 
 /// What the disk is to do when so many steps were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,9 @@ enum Fault {
     Write(io::ErrorKind, bool),
     /// Forgets what was to be made durable, and says so once.
     Sync,
+    /// The same, at the next sync of this inode. Threads of history's own sync what they write
+    /// whenever they like, so a test that means one file says which.
+    SyncOf(u64),
 }
 
 /// A disk that knows what a power cut would leave of it.
@@ -101,12 +105,17 @@ impl State {
         due.then(|| self.fault = None).map(|()| fault)
     }
 
-    fn sync_due(&mut self) -> io::Result<()> {
+    /// `inode` is none for a directory.
+    fn sync_due(&mut self, inode: Option<u64>) -> io::Result<()> {
         self.syncs += 1;
-        match self.due(self.syncs - 1, |fault| fault == Fault::Sync) {
-            Some(_) => Err(io::Error::other("the disk did not take it")),
-            None => Ok(()),
+        let mut failed = self.due(self.syncs - 1, |fault| fault == Fault::Sync).is_some();
+        if let (Some((_, Fault::SyncOf(meant))), Some(inode)) = (self.fault, inode)
+            && meant == inode
+        {
+            self.fault = None;
+            failed = true;
         }
+        if failed { Err(io::Error::other("the disk did not take it")) } else { Ok(()) }
     }
 }
 
@@ -133,7 +142,7 @@ impl Disk for Platter {
         let mut state = self.state.lock().unwrap();
         let metadata = file.metadata()?;
         let cached = state.cached.remove(&metadata.ino()).unwrap_or_default();
-        state.sync_due()?;
+        state.sync_due(Some(metadata.ino()))?;
         let durable = state.bytes.entry(metadata.ino()).or_default();
         for (offset, bytes) in cached {
             let offset = offset as usize;
@@ -147,7 +156,7 @@ impl Disk for Platter {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        state.sync_due()?;
+        state.sync_due(None)?;
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
@@ -322,11 +331,8 @@ fn what_only_memory_had_after_a_failed_sync_is_written_again_at_open() {
     let disk = Arc::new(Platter::default());
     let mut run = Run::new(Place::new(), Arc::clone(&disk));
     run.commit(1);
-    {
-        let mut state = disk.state.lock().unwrap();
-        let next = state.syncs;
-        state.fault = Some((next, Fault::Sync));
-    }
+    let log = fs::read_dir(run.place.dir.join(LOG)).expect("reads").next().expect("a log file");
+    disk.state.lock().unwrap().fault = Some((0, Fault::SyncOf(log.expect("reads").ino())));
     let (writer, _) = run.parts();
     let refused = writer.commit(batch(lines("a", Kind::Log, 2, 1)));
     assert!(matches!(refused, Err(Error::Poisoned(_))), "{refused:?}");
