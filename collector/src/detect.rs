@@ -6,16 +6,21 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use hengwei_protocol::Kind;
 use hengwei_protocol::identity::hex;
-use hengwei_rules::{BaseHit, Correlator, Fired, Group, Level, Reference, Rule, Set};
+use hengwei_rules::{
+    BaseHit, Correlator, Fired, Group, Level, Program, Reference, Rule, Scratch, Set,
+};
 
 use crate::alerts::{Book, EVIDENCE_TEXT, Entity, Evidence, Finding, Key, Past, Place, RuleRef};
 use crate::event::{EventRef, Events, FieldId, Sender};
 use crate::time;
+
+/// Memories of evaluating that are kept for the next batch; more threads than that seldom match at once.
+const MAX_SPARE: usize = 8;
 
 /// A compiled set, and what detection needs to know of each rule.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Rules {
     profiles: Vec<Profile>,
     /// Correlations by the id of the rule whose alerts theirs are.
     families: HashMap<String, Vec<usize>>,
+    /// Memory of evaluating that no thread uses now.
+    spare: Mutex<Vec<Scratch>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +61,7 @@ impl Rules {
                 families.entry(profiles[index].family.clone()).or_default().push(index);
             }
         }
-        Rules { set, profiles, families }
+        Rules { set, profiles, families, spare: Mutex::default() }
     }
 
     /// The compiled set.
@@ -68,25 +75,34 @@ impl Rules {
         let mut matches = Matches::default();
         let mut hits = Vec::new();
         // An event's log sources are those of its dataset.
-        let mut candidates: HashMap<&'static str, Vec<usize>> = HashMap::new();
+        let mut programs: HashMap<&'static str, Arc<Program>> = HashMap::new();
+        let mut scratch = self.scratch();
         for (index, event) in events.iter(sender).enumerate() {
-            let candidates = candidates
-                .entry(event.event.dataset)
-                .or_insert_with(|| self.set.candidates(&event));
-            if candidates.is_empty() {
+            let program =
+                programs.entry(event.event.dataset).or_insert_with(|| self.set.program(&event));
+            if program.is_empty() {
                 continue;
             }
             hits.clear();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                self.set.evaluate_among(candidates, &event, &mut hits);
+                self.set.run(program, &event, &mut scratch, &mut hits);
             }));
             if outcome.is_err() {
+                scratch = Scratch::new();
                 matches.failed.push(event.event.number);
             } else if !hits.is_empty() {
                 matches.hits.push((index, hits.as_slice().into()));
             }
         }
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MAX_SPARE {
+            spare.push(scratch);
+        }
         matches
+    }
+
+    fn scratch(&self) -> Scratch {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 }
 

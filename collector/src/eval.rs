@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use hengwei_rules::{
-    Correlator, Document, Key, Names, Options, Reference, Refused, Rule, Set, lint,
+    Correlator, Document, Key, Names, Options, Reference, Refused, Rule, Scratch, Set, lint,
 };
 
 mod json;
@@ -69,7 +69,13 @@ pub fn eval(args: &EvalArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     for refusal in &refused {
         writeln!(err, "{refusal}")?;
     }
-    let mut run = Run { set: &set, names: &names, correlator: Correlator::new(), time_ns: 0 };
+    let mut run = Run {
+        set: &set,
+        names: &names,
+        correlator: Correlator::new(),
+        scratch: Scratch::new(),
+        time_ns: 0,
+    };
     let mut unread = 0u64;
     let mut reader = BufReader::new(file);
     let mut bytes = Vec::new();
@@ -173,6 +179,7 @@ struct Run<'a> {
     set: &'a Set,
     names: &'a Interned,
     correlator: Correlator,
+    scratch: Scratch,
     /// Event time of the line before.
     time_ns: i64,
 }
@@ -183,7 +190,7 @@ impl Run<'_> {
         let event = JsonEvent::new(object, self.names);
         self.time_ns = event.time_ns().unwrap_or(self.time_ns);
         let mut hits = Vec::new();
-        self.set.evaluate(&event, &mut hits);
+        self.set.evaluate(&event, &mut self.scratch, &mut hits);
         let mut printed = BTreeSet::new();
         for index in hits {
             let Some(rule) = self.set.rule(index) else { continue };

@@ -5,12 +5,12 @@
 //! type of anybody's: a field is asked for by a [`Key`] that [`Names`] resolved once, at compile time.
 //!
 //! A [`Set`] is compiled from documents; what it cannot honour whole is [`Refused`] by name.
-//! [`Set::evaluate`] gives the detection rules an event matches, one event at a time and without
-//! memory. A match that a correlation counts is a [`BaseHit`]: the caller commits it with its event
-//! and feeds it to the [`Correlator`], which holds the windows.
+//! [`Set::evaluate`] gives the detection rules an event matches, one event at a time. A match that a
+//! correlation counts is a [`BaseHit`]: the caller commits it with its event and feeds it to the
+//! [`Correlator`], which holds the windows.
 //!
-//! The evaluator is the plain reading of the standard. It is kept beside any faster one, to be
-//! compared with.
+//! There are two evaluators. [`Set::evaluate_plainly`] is the plain reading of the standard, rule by
+//! rule; [`Set::evaluate`] runs all rules at once ([`Program`]) and is compared with it.
 
 use std::net::IpAddr;
 
@@ -26,6 +26,7 @@ mod item;
 mod lint;
 pub mod logsource;
 mod pattern;
+mod program;
 mod rule;
 mod set;
 pub mod taxonomy;
@@ -37,6 +38,7 @@ mod testing;
 pub use correlation::{BaseHit, Group, MAX_LOCATOR_BYTES, MAX_TEXT_BYTES, Reference};
 pub use correlator::{Correlator, Fired, RestoreError, Total};
 pub use lint::{Finding, lint};
+pub use program::{Program, Scratch};
 pub use rule::{Attributes, Level, Rule};
 pub use set::{Document, Mapping, Options, Refused, Set};
 
@@ -74,6 +76,20 @@ pub trait Event {
     fn any(&self, key: Key, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool;
     /// The same over every value of every field, and then the original line, for keywords.
     fn any_value(&self, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool;
+    /// The same, but values that are pieces of the original line may be left out when the line
+    /// itself is shown: for what is found in the line wherever it is found in a piece of it.
+    fn any_whole_value(&self, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        self.any_value(see)
+    }
+    /// Shows every value of the fields in `wanted` (ascending, each once), in any order.
+    fn visit(&self, wanted: &[Key], see: &mut dyn FnMut(Key, Value<'_>)) {
+        for key in wanted {
+            self.any(*key, &mut |value| {
+                see(*key, value);
+                false
+            });
+        }
+    }
     /// Calls `see` with each log source of the event's set until it returns true; whether it did.
     fn any_log_source(&self, see: &mut dyn FnMut(&LogSource) -> bool) -> bool;
 }

@@ -107,13 +107,13 @@ impl Set {
         &self.options
     }
 
-    /// Appends the indices of the detection rules that `event` matches, ascending, each once.
-    pub fn evaluate<E: Event>(&self, event: &E, hits: &mut Vec<usize>) {
+    /// Appends the indices of the detection rules that `event` matches, ascending, each once: rule by
+    /// rule, as the standard reads. For tests and explanations; [`Set::evaluate`] is the fast one.
+    pub fn evaluate_plainly<E: Event>(&self, event: &E, hits: &mut Vec<usize>) {
         self.evaluate_among(&self.candidates(event), event, hits);
     }
 
-    /// The detection rules that ask for a log source of `event`, ascending, each once. They are the
-    /// same for every event of these log sources, so whoever has many of one kind asks once.
+    /// The detection rules that ask for a log source of `event`, ascending, each once.
     pub fn candidates<E: Event>(&self, event: &E) -> Vec<usize> {
         let mut candidates = Vec::new();
         event.any_log_source(&mut |source| {
@@ -130,7 +130,12 @@ impl Set {
     }
 
     /// Appends those of `candidates` that `event` matches, in their order.
-    pub fn evaluate_among<E: Event>(&self, candidates: &[usize], event: &E, hits: &mut Vec<usize>) {
+    pub(crate) fn evaluate_among<E: Event>(
+        &self,
+        candidates: &[usize],
+        event: &E,
+        hits: &mut Vec<usize>,
+    ) {
         let matches = |index: &usize| match self.rules.get(*index).map(|rule| &rule.body) {
             Some(Body::Detection(detection)) => detection.holds(event),
             Some(Body::Correlation(_)) | None => false,

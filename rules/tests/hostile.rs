@@ -89,7 +89,7 @@ fn use_all(text: &str, values: &[Owned], times_ns: [i64; 3]) {
         }
         let event = Any(values);
         let mut hits = Vec::new();
-        set.evaluate(&event, &mut hits);
+        set.evaluate(&event, &mut hengwei_rules::Scratch::new(), &mut hits);
         let mut correlator = Correlator::new();
         for index in hits {
             for time_ns in times_ns {

@@ -46,7 +46,7 @@ impl Bench {
         fields.extend_from_slice(more);
         let event = Made { known: &self.known, fields, line: "" };
         let mut found = Vec::new();
-        self.set.evaluate(&event, &mut found);
+        self.set.evaluate(&event, &mut crate::Scratch::new(), &mut found);
         let reference = Reference::new(&format!("{kind}@{seconds}"), "text");
         found
             .into_iter()

@@ -19,7 +19,7 @@ fn lists() -> Options {
 fn matches(set: &Set, known: &Known, fields: &[(&str, Value<'_>)], line: &str) -> bool {
     let event = Made { known, fields: fields.to_vec(), line };
     let mut hits = Vec::new();
-    set.evaluate(&event, &mut hits);
+    set.evaluate(&event, &mut crate::Scratch::new(), &mut hits);
     hits == [0]
 }
 

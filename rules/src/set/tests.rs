@@ -6,7 +6,7 @@ use crate::{Document, Level, LogSource, Mapping, Options, Set, Value};
 fn ids(set: &Set, known: &Known, fields: &[(&str, Value<'_>)]) -> Vec<String> {
     let event = Made { known, fields: fields.to_vec(), line: "" };
     let mut hits = Vec::new();
-    set.evaluate(&event, &mut hits);
+    set.evaluate(&event, &mut crate::Scratch::new(), &mut hits);
     hits.iter().map(|index| set.rules()[*index].key().to_owned()).collect()
 }
 
@@ -100,7 +100,11 @@ fn sigma_names_become_ecs_names() {
         }
         let fields = vec![(field, Value::Integer(404))];
         let mut hits = Vec::new();
-        set.evaluate(&Web(Made { known: &known, fields, line: "" }), &mut hits);
+        set.evaluate(
+            &Web(Made { known: &known, fields, line: "" }),
+            &mut crate::Scratch::new(),
+            &mut hits,
+        );
         assert_eq!(!hits.is_empty(), expected, "{head:?} {field}");
     };
     check("", &options, "http.response.status_code", true);
