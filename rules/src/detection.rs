@@ -14,22 +14,24 @@ use crate::set::Options;
 /// A compiled detection.
 #[derive(Debug)]
 pub(crate) struct Detection {
-    selections: Vec<Node>,
+    pub(crate) selections: Vec<Node>,
     /// One of them is enough.
-    conditions: Vec<Expression>,
+    pub(crate) conditions: Vec<Expression>,
     /// What filters add: each must hold too.
-    filters: Vec<Detection>,
+    pub(crate) filters: Vec<Detection>,
 }
 
+/// What a selection asks of an event.
 #[derive(Debug)]
-enum Node {
+pub(crate) enum Node {
     All(Vec<Item>),
     Any(Vec<Node>),
     Keywords(Item),
 }
 
+/// A condition over selections.
 #[derive(Debug)]
-enum Expression {
+pub(crate) enum Expression {
     And(Vec<Expression>),
     Or(Vec<Expression>),
     Not(Box<Expression>),

@@ -23,10 +23,11 @@ pub(crate) struct Flags {
 
 /// Compiles an expression as rules write them.
 pub(crate) fn compile(expression: &str, flags: Flags) -> Result<Regex, String> {
-    RegexBuilder::new(&translate(expression))
-        .case_insensitive(flags.ignore_case)
-        .multi_line(flags.multi_line)
-        .dot_matches_new_line(flags.dot_all)
+    // The flags are part of the text, so that the text alone says what is matched.
+    let flags = [(flags.ignore_case, 'i'), (flags.multi_line, 'm'), (flags.dot_all, 's')];
+    let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
+    let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
+    RegexBuilder::new(&(flags + &translate(expression)))
         .size_limit(MAX_COMPILED_BYTES)
         .build()
         .map_err(|error| {

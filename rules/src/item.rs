@@ -22,17 +22,18 @@ use transform::{Encoded, expanded, expanded_expression, pieces};
 #[derive(Debug)]
 pub(crate) struct Item {
     /// None for keywords, which look at every value.
-    key: Option<Key>,
+    pub(crate) key: Option<Key>,
     /// For each value as written, what it became; one of those is enough.
-    values: Vec<Vec<Test>>,
+    pub(crate) values: Vec<Vec<Test>>,
     /// Whether every value must be met, not just one.
-    all: bool,
+    pub(crate) all: bool,
     /// `neq`: whether the whole is turned round.
-    negated: bool,
+    pub(crate) negated: bool,
 }
 
-#[derive(Debug)]
-enum Test {
+/// What one value of a field is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Test {
     Pattern(Pattern),
     Number(Number),
     Flag(bool),
@@ -45,14 +46,16 @@ enum Test {
     Field { key: Key, place: Place, cased: bool },
 }
 
+/// A number as rules and events write them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Number {
+pub(crate) enum Number {
     Whole(i64),
     Other(f64),
 }
 
+/// How a number is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
+pub(crate) enum Operator {
     Equal,
     Less,
     LessOrEqual,
@@ -62,7 +65,7 @@ enum Operator {
 
 /// Where in a value the other field's value must stand.
 #[derive(Debug, Clone, Copy, Default)]
-struct Place {
+pub(crate) struct Place {
     open_start: bool,
     open_end: bool,
 }
@@ -139,7 +142,8 @@ fn unescaped(name: &str) -> String {
 }
 
 impl Test {
-    fn holds(&self, event: &dyn Event, key: Key) -> bool {
+    /// Whether an event meets it in a field.
+    pub(crate) fn holds(&self, event: &dyn Event, key: Key) -> bool {
         match self {
             Test::Null => {
                 let mut present = false;
@@ -157,7 +161,7 @@ impl Test {
     }
 
     /// Whether one value passes, for the tests that look at one value at a time.
-    fn accepts(&self, value: Value<'_>) -> bool {
+    pub(crate) fn accepts(&self, value: Value<'_>) -> bool {
         match self {
             Test::Pattern(pattern) => text::of(value).is_some_and(|text| pattern.matches(&text)),
             Test::Regex(regex) => text::of(value).is_some_and(|text| regex.is_match(&text)),

@@ -22,24 +22,25 @@ pub(crate) enum Piece {
     Dash,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
+/// One place of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Unit {
     Character(char),
     One,
     Dash,
 }
 
 /// A compiled pattern.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern {
     /// What stands between the runs of `*`.
-    segments: Vec<Vec<Unit>>,
+    pub(crate) segments: Vec<Vec<Unit>>,
     /// Whether it begins with `*`.
-    open_start: bool,
+    pub(crate) open_start: bool,
     /// Whether it ends with `*`.
-    open_end: bool,
+    pub(crate) open_end: bool,
     /// Whether case matters.
-    cased: bool,
+    pub(crate) cased: bool,
 }
 
 impl Pattern {
