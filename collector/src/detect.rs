@@ -85,7 +85,7 @@ impl Rules {
             }
             hits.clear();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                self.set.run(program, &event, &mut scratch, &mut hits);
+                program.run(&event, &mut scratch, &mut hits);
             }));
             if outcome.is_err() {
                 scratch = Scratch::new();

@@ -142,6 +142,11 @@ fn unescaped(name: &str) -> String {
 }
 
 impl Test {
+    /// A whole number.
+    pub(crate) fn whole(number: i64) -> Test {
+        Test::Number(Number::Whole(number))
+    }
+
     /// Whether an event meets it in a field.
     pub(crate) fn holds(&self, event: &dyn Event, key: Key) -> bool {
         match self {

@@ -38,7 +38,7 @@ mod testing;
 pub use correlation::{BaseHit, Group, MAX_LOCATOR_BYTES, MAX_TEXT_BYTES, Reference};
 pub use correlator::{Correlator, Fired, RestoreError, Total};
 pub use lint::{Finding, lint};
-pub use program::{Program, Scratch};
+pub use program::{Observer, Program, Scratch, Wanted};
 pub use rule::{Attributes, Level, Rule};
 pub use set::{Document, Mapping, Options, Refused, Set};
 
@@ -81,11 +81,11 @@ pub trait Event {
     fn any_whole_value(&self, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
         self.any_value(see)
     }
-    /// Shows every value of the fields in `wanted` (ascending, each once), in any order.
-    fn visit(&self, wanted: &[Key], see: &mut dyn FnMut(Key, Value<'_>)) {
-        for key in wanted {
+    /// Shows every value of the fields that are wanted, in any order, with the field's place there.
+    fn visit(&self, wanted: &Wanted, see: &mut dyn FnMut(usize, Value<'_>)) {
+        for (place, key) in wanted.keys().iter().enumerate() {
             self.any(*key, &mut |value| {
-                see(*key, value);
+                see(place, value);
                 false
             });
         }
@@ -96,7 +96,7 @@ pub trait Event {
 
 /// Where events come from, in Sigma's terms. In an event, the most that is known; in a rule, what
 /// is asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogSource {
     /// Such as `process_creation`, `webserver`.
     pub category: Option<Box<str>>,

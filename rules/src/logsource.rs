@@ -4,6 +4,8 @@
 //! event type). Out: a set of log sources, the more than one because generic categories overlap: a
 //! deleted registry key is a `registry_event`, a `registry_delete` and part of service `sysmon`.
 
+use std::sync::LazyLock;
+
 use crate::LogSource;
 
 impl LogSource {
@@ -81,6 +83,25 @@ pub fn of_windows(channel: &str, id: Option<i64>, event_type: Option<&str>) -> V
         sources.push(LogSource::new(None, windows, Some(service)));
     }
     sources
+}
+
+/// The log sources of Windows events, each kind of event once.
+pub(crate) fn usual() -> &'static [Vec<LogSource>] {
+    static USUAL: LazyLock<Vec<Vec<LogSource>>> = LazyLock::new(|| {
+        let ids = (0..=29).chain([255, 400, 600, 800, 4103, 4104, 4657, 4688]);
+        let mut kinds = Vec::new();
+        for (channel, _) in CHANNELS {
+            for id in ids.clone() {
+                for event_type in [None, Some("CreateKey"), Some("DeleteKey")] {
+                    kinds.push(of_windows(channel, Some(id), event_type));
+                }
+            }
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    });
+    &USUAL
 }
 
 fn categories(service: &str, id: Option<i64>, event_type: Option<&str>) -> &'static [&'static str] {

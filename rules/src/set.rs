@@ -4,6 +4,7 @@
 //! source, so that an event meets only those that ask for one of its own.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rsigma_parser::{
     CorrelationRule, FilterRule, FilterRuleTarget, SigmaDocument, SigmaRule, is_unsupported,
@@ -13,8 +14,12 @@ use rsigma_parser::{
 use crate::correlation::{self, Correlation};
 use crate::detection::Detection;
 use crate::document::{self, Parsed};
+use crate::program::Program;
 use crate::rule::{Body, Rule, attributes, status};
-use crate::{Event, Key, Level, LogSource, Names, taxonomy};
+use crate::{Event, Key, Level, LogSource, Names, Value, logsource, taxonomy};
+
+/// Programs kept; log sources beyond what rules ask for make no new ones, so this is seldom met.
+const MAX_PROGRAMS: usize = 4_096;
 
 /// A text of rules and what to call it.
 #[derive(Debug, Clone, Copy)]
@@ -62,8 +67,12 @@ pub struct Set {
     rules: Vec<Rule>,
     by_id: HashMap<String, usize>,
     by_key: HashMap<String, usize>,
-    /// Detection rules by exactly the log source they ask for.
-    by_source: HashMap<LogSource, Vec<usize>>,
+    /// Detection rules by exactly the log source they ask for: its number.
+    sources: HashMap<LogSource, u32>,
+    /// By that number, ascending.
+    by_source: Vec<Vec<usize>>,
+    /// By the numbers of the log sources it is for, ascending.
+    programs: RwLock<HashMap<Box<[u32]>, Arc<Program>>>,
     options: Options,
 }
 
@@ -114,19 +123,67 @@ impl Set {
     }
 
     /// The detection rules that ask for a log source of `event`, ascending, each once.
-    pub fn candidates<E: Event>(&self, event: &E) -> Vec<usize> {
-        let mut candidates = Vec::new();
+    fn candidates(&self, event: &dyn Event) -> Vec<usize> {
+        self.rules_for(&self.numbers(event))
+    }
+
+    /// The program for an event. It is the same for every event of the same log sources, so whoever
+    /// has many of one kind asks once.
+    pub fn program<E: Event>(&self, event: &E) -> Arc<Program> {
+        self.program_for(self.numbers(event))
+    }
+
+    fn program_for(&self, numbers: Vec<u32>) -> Arc<Program> {
+        let known = self.programs.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = known.get(numbers.as_slice()) {
+            return Arc::clone(program);
+        }
+        drop(known);
+        let rules: Vec<(usize, &Detection)> = self
+            .rules_for(&numbers)
+            .into_iter()
+            .filter_map(|index| match &self.rules.get(index)?.body {
+                Body::Detection(detection) => Some((index, detection)),
+                Body::Correlation(_) => None,
+            })
+            .collect();
+        let program = Arc::new(Program::new(&rules));
+        let mut known = self.programs.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_PROGRAMS {
+            known.clear();
+        }
+        Arc::clone(known.entry(numbers.into()).or_insert(program))
+    }
+
+    /// The numbers of the log sources that rules ask for and that cover one of `event`, ascending,
+    /// each once.
+    fn numbers(&self, event: &dyn Event) -> Vec<u32> {
+        let mut numbers = Vec::new();
         event.any_log_source(&mut |source| {
-            for wanted in wider(source) {
-                if let Some(rules) = self.by_source.get(&wanted) {
-                    candidates.extend_from_slice(rules);
-                }
-            }
+            numbers.extend(wider(source).filter_map(|wanted| self.sources.get(&wanted)));
             false
         });
-        candidates.sort_unstable();
-        candidates.dedup();
-        candidates
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    }
+
+    fn rules_for(&self, numbers: &[u32]) -> Vec<usize> {
+        let mut rules: Vec<usize> =
+            numbers.iter().flat_map(|number| &self.by_source[*number as usize]).copied().collect();
+        rules.sort_unstable();
+        rules
+    }
+
+    /// Makes the programs for the log sources that events usually have, so that the first event of a
+    /// kind does not wait for its own.
+    fn prepare(&self) {
+        for source in self.sources.keys() {
+            self.program(&Anything(std::slice::from_ref(source)));
+        }
+        for sources in logsource::usual() {
+            self.program(&Anything(sources));
+        }
     }
 
     /// Appends those of `candidates` that `event` matches, in their order.
@@ -141,6 +198,23 @@ impl Set {
             Some(Body::Correlation(_)) | None => false,
         };
         hits.extend(candidates.iter().copied().filter(matches));
+    }
+}
+
+/// An event of which nothing but its log sources is known.
+struct Anything<'a>(&'a [LogSource]);
+
+impl Event for Anything<'_> {
+    fn any(&self, _: Key, _: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        false
+    }
+
+    fn any_value(&self, _: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+        false
+    }
+
+    fn any_log_source(&self, see: &mut dyn FnMut(&LogSource) -> bool) -> bool {
+        self.0.iter().any(see)
     }
 }
 
@@ -262,9 +336,15 @@ impl<'a> Compiler<'a> {
             }
             set.by_key.entry(rule.key().to_owned()).or_insert(index);
             if !rule.is_correlation() {
-                set.by_source.entry(rule.log_source.clone()).or_default().push(index);
+                let next = u32::try_from(set.by_source.len()).unwrap_or(u32::MAX);
+                let number = *set.sources.entry(rule.log_source.clone()).or_insert(next);
+                if number == next {
+                    set.by_source.push(Vec::new());
+                }
+                set.by_source[number as usize].push(index);
             }
         }
+        set.prepare();
         (set, self.refused)
     }
 

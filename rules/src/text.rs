@@ -32,15 +32,26 @@ fn single<I: Iterator<Item = char>>(character: char, form: impl Fn(char) -> I) -
 
 /// The text of a value, as a pattern sees it; none for a value that is said to be nothing.
 pub fn of(value: Value<'_>) -> Option<Cow<'_, str>> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Text(text) => Cow::Borrowed(text),
-        Value::Integer(number) => Cow::Owned(number.to_string()),
-        Value::Number(number) => Cow::Owned(number.to_string()),
-        Value::Flag(true) => Cow::Borrowed("true"),
-        Value::Flag(false) => Cow::Borrowed("false"),
-        Value::Address(address) => Cow::Owned(address.to_string()),
-    })
+    if let Value::Text(text) = value {
+        return Some(Cow::Borrowed(text));
+    }
+    let mut written = String::new();
+    write(value, &mut written).then_some(Cow::Owned(written))
+}
+
+/// Appends the text of a value, see [`of`]; whether it has one.
+pub(crate) fn write(value: Value<'_>, out: &mut String) -> bool {
+    use std::fmt::Write as _;
+    let written = match value {
+        Value::Null => return false,
+        Value::Text(text) => out.write_str(text),
+        Value::Integer(number) => write!(out, "{number}"),
+        Value::Number(number) => write!(out, "{number}"),
+        Value::Flag(flag) => out.write_str(if flag { "true" } else { "false" }),
+        Value::Address(address) => write!(out, "{address}"),
+    };
+    // Writing to a string does not fail.
+    written.is_ok()
 }
 
 /// Cuts text to at most `max_bytes`, never inside a character.

@@ -1,0 +1,337 @@
+//! Many substrings in one text at once.
+//!
+//! An automaton of ten thousand substrings does not fit a processor's cache, and a text walks it byte
+//! by byte. Here each substring (a needle) is represented by a short piece of itself, a gram, chosen
+//! to be rare; the grams of a text are looked up in a bitmap that does fit, and only where one is
+//! marked are the needles that chose it compared with the text. Needles are sorted by length into
+//! three tiers: long ones are found by looking at every fourth place only (four neighbouring grams of
+//! each are known, one of which must lie at such a place), middling ones at every place, and those of
+//! up to three bytes by pairs of bytes.
+//!
+//! Texts come folded and [padded](PADDING), so that a gram can be read at any place in one step.
+
+use std::collections::HashMap;
+
+use super::{Span, place};
+
+/// Bytes after the end of a text that can be read; they are never part of a match.
+pub(super) const PADDING: usize = 8;
+
+/// Bytes of a long needle's gram.
+const LONG: usize = 6;
+/// Bytes of a middling needle's gram.
+const MIDDLING: usize = 4;
+/// Of a long needle's grams, one lies at a place divisible by this.
+const STRIDE: usize = 4;
+/// Bits of a bitmap for each gram in it, and the smallest and the largest bitmap, as powers of two.
+const BITS_PER_GRAM: usize = 32;
+const BITMAP: (u32, u32) = (10, 19);
+
+/// What is looked for.
+#[derive(Debug)]
+pub(super) struct Needle {
+    /// In `bytes`.
+    text: Span,
+    /// What the caller keeps for it.
+    pub(super) value: Span,
+    /// Whether the caller has to look again; a place in an array of the caller's.
+    pub(super) check: Option<u32>,
+}
+
+/// All needles of a field.
+#[derive(Debug, Default)]
+pub(super) struct Grams {
+    needles: Vec<Needle>,
+    bytes: Vec<u8>,
+    long: Option<Tier>,
+    middling: Option<Tier>,
+    short: Option<Short>,
+}
+
+/// Needles found by grams of one width.
+#[derive(Debug)]
+struct Tier {
+    width: usize,
+    bitmap: Vec<u64>,
+    bitmap_bits: u32,
+    /// Grams and their range in `found`, by hash, with gaps; a gap's range is empty.
+    table: Vec<(u64, Span)>,
+    /// Needle, and where in it the gram stands.
+    found: Vec<(u32, u32)>,
+}
+
+/// Needles of up to three bytes.
+#[derive(Debug)]
+struct Short {
+    /// One bit for each pair of bytes.
+    pairs: Vec<u64>,
+    /// Range in `found` by the first byte, for needles of one byte.
+    single: Vec<Span>,
+    /// The same by both bytes, for needles of two and three.
+    double: HashMap<u16, Span, foldhash::fast::FixedState>,
+    found: Vec<(u32, u32)>,
+}
+
+impl Grams {
+    /// Builds it. `common` says how often a gram of four bytes is met, about.
+    pub(super) fn new(
+        wanted: Vec<(Vec<u8>, Span, Option<u32>)>,
+        common: &dyn Fn(&[u8]) -> u32,
+    ) -> Grams {
+        let mut grams = Grams::default();
+        let (mut long, mut middling, mut short) = (Vec::new(), Vec::new(), Vec::new());
+        for (text, value, check) in wanted {
+            let needle = place(grams.needles.len());
+            let start = place(grams.bytes.len());
+            grams.bytes.extend_from_slice(&text);
+            grams.needles.push(Needle { text: (start, place(grams.bytes.len())), value, check });
+            match text.len() {
+                0 => {}
+                1..MIDDLING => short.push((needle, text)),
+                len if len >= LONG + STRIDE - 1 => {
+                    let rarity = |at: usize| rarity(&text[at..at + LONG], common);
+                    let run = |at: usize| (at..at + STRIDE).map(rarity).sum::<u32>();
+                    let at = (0..=len - (LONG + STRIDE - 1)).min_by_key(|at| run(*at)).unwrap_or(0);
+                    for at in at..at + STRIDE {
+                        long.push((load(&text[at..], LONG), (needle, place(at))));
+                    }
+                }
+                len => {
+                    let at = (0..=len - MIDDLING)
+                        .min_by_key(|at| rarity(&text[*at..*at + MIDDLING], common))
+                        .unwrap_or(0);
+                    middling.push((load(&text[at..], MIDDLING), (needle, place(at))));
+                }
+            }
+        }
+        grams.long = (!long.is_empty()).then(|| Tier::new(LONG, long));
+        grams.middling = (!middling.is_empty()).then(|| Tier::new(MIDDLING, middling));
+        grams.short = (!short.is_empty()).then(|| Short::new(&short));
+        grams
+    }
+
+    /// Whether nothing is looked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    /// Shows each needle that stands in `text`, some more than once. `padded` is the text and
+    /// [`PADDING`] bytes more.
+    pub(super) fn each(&self, padded: &[u8], mut see: impl FnMut(&Needle)) {
+        let Some(len) = padded.len().checked_sub(PADDING) else { return };
+        let text = &padded[..len];
+        let mut look = |needle: u32, start: Option<usize>| {
+            let needle = &self.needles[needle as usize];
+            let wanted = &self.bytes[needle.text.0 as usize..needle.text.1 as usize];
+            let there = start.and_then(|start| text.get(start..start + wanted.len()));
+            if there == Some(wanted) {
+                see(needle);
+            }
+        };
+        if let Some(tier) = &self.long {
+            tier.each::<STRIDE>(padded, &mut look);
+        }
+        if let Some(tier) = &self.middling {
+            tier.each::<1>(padded, &mut look);
+        }
+        if let Some(short) = &self.short {
+            short.each(padded, &mut look);
+        }
+    }
+}
+
+/// How rare a gram is: that of its rarest four bytes.
+fn rarity(gram: &[u8], common: &dyn Fn(&[u8]) -> u32) -> u32 {
+    gram.windows(MIDDLING).map(common).min().unwrap_or(0)
+}
+
+/// The first `width` bytes as a number.
+fn load(bytes: &[u8], width: usize) -> u64 {
+    let mut eight = [0; 8];
+    eight[..width].copy_from_slice(&bytes[..width]);
+    u64::from_le_bytes(eight)
+}
+
+/// Spreads a gram over the high bits.
+fn spread(gram: u64) -> u64 {
+    gram.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Tier {
+    fn new(width: usize, mut grams: Vec<(u64, (u32, u32))>) -> Tier {
+        grams.sort_unstable();
+        let bits = (grams.len() * BITS_PER_GRAM).next_power_of_two().ilog2();
+        let bitmap_bits = bits.clamp(BITMAP.0, BITMAP.1);
+        let size = (grams.len() * 2).next_power_of_two();
+        let mut tier = Tier {
+            width,
+            bitmap: vec![0; 1 << (bitmap_bits - 6)],
+            bitmap_bits,
+            table: vec![(0, (0, 0)); size],
+            found: grams.iter().map(|(_, found)| *found).collect(),
+        };
+        let mut start = 0;
+        for same in grams.chunk_by(|(one, _), (other, _)| one == other) {
+            let gram = same[0].0;
+            let bit = spread(gram) >> (64 - bitmap_bits);
+            tier.bitmap[(bit >> 6) as usize] |= 1 << (bit & 63);
+            let mut slot = tier.slot(gram);
+            while tier.table[slot].1 != (0, 0) {
+                slot = (slot + 1) & (size - 1);
+            }
+            tier.table[slot] = (gram, (place(start), place(start + same.len())));
+            start += same.len();
+        }
+        tier
+    }
+
+    fn slot(&self, gram: u64) -> usize {
+        (spread(gram) >> 20) as usize & (self.table.len() - 1)
+    }
+
+    #[inline]
+    fn each<const STEP: usize>(&self, padded: &[u8], look: &mut impl FnMut(u32, Option<usize>)) {
+        let len = padded.len() - PADDING;
+        if len < self.width {
+            return;
+        }
+        let mask = u64::MAX >> (64 - 8 * self.width);
+        let shift = 64 - self.bitmap_bits;
+        let last = len - self.width;
+        for (at, eight) in padded.windows(8).enumerate().step_by(STEP).take(last / STEP + 1) {
+            let eight: [u8; 8] = eight.try_into().unwrap_or_default();
+            let gram = u64::from_le_bytes(eight) & mask;
+            let bit = spread(gram) >> shift;
+            if self.bitmap[(bit >> 6) as usize] & (1 << (bit & 63)) != 0 {
+                self.marked(gram, at, look);
+            }
+        }
+    }
+
+    fn marked(&self, gram: u64, at: usize, look: &mut impl FnMut(u32, Option<usize>)) {
+        let mut slot = self.slot(gram);
+        loop {
+            let (other, range) = self.table[slot];
+            if range == (0, 0) {
+                return;
+            }
+            if other == gram {
+                for (needle, before) in &self.found[range.0 as usize..range.1 as usize] {
+                    look(*needle, at.checked_sub(*before as usize));
+                }
+                return;
+            }
+            slot = (slot + 1) & (self.table.len() - 1);
+        }
+    }
+}
+
+impl Short {
+    fn new(needles: &[(u32, Vec<u8>)]) -> Short {
+        let mut short = Short {
+            pairs: vec![0; 1 << 10],
+            single: vec![(0, 0); 256],
+            double: HashMap::default(),
+            found: Vec::new(),
+        };
+        let mut sorted: Vec<(&[u8], u32)> =
+            needles.iter().map(|(needle, text)| (&text[..text.len().min(2)], *needle)).collect();
+        sorted.sort_unstable();
+        for same in sorted.chunk_by(|(one, _), (other, _)| one == other) {
+            let start = place(short.found.len());
+            short.found.extend(same.iter().map(|(_, needle)| (*needle, 0)));
+            let range = (start, place(short.found.len()));
+            match *same[0].0 {
+                [first, second] => {
+                    let pair = u16::from_le_bytes([first, second]);
+                    short.mark(pair);
+                    short.double.insert(pair, range);
+                }
+                [first] => {
+                    (0..=255).for_each(|second| short.mark(u16::from_le_bytes([first, second])));
+                    short.single[usize::from(first)] = range;
+                }
+                _ => {}
+            }
+        }
+        short
+    }
+
+    fn mark(&mut self, pair: u16) {
+        self.pairs[usize::from(pair >> 6)] |= 1 << (pair & 63);
+    }
+
+    fn each(&self, padded: &[u8], look: &mut impl FnMut(u32, Option<usize>)) {
+        let len = padded.len() - PADDING;
+        for (at, two) in padded.windows(2).take(len).enumerate() {
+            let pair = u16::from_le_bytes([two[0], two[1]]);
+            if self.pairs[usize::from(pair >> 6)] & (1 << (pair & 63)) == 0 {
+                continue;
+            }
+            let single = self.single[usize::from(two[0])];
+            let double = self.double.get(&pair).copied().unwrap_or_default();
+            for range in [single, double] {
+                for (needle, _) in &self.found[range.0 as usize..range.1 as usize] {
+                    look(*needle, Some(at));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(needles: &[Vec<u8>], text: &[u8]) -> BTreeSet<u32> {
+        let wanted = (0u32..).zip(needles);
+        let wanted = wanted.map(|(at, text)| (text.clone(), (at, at + 1), None)).collect();
+        let grams = Grams::new(wanted, &|gram| gram.iter().map(|byte| u32::from(*byte)).sum());
+        let mut padded = text.to_vec();
+        padded.extend_from_slice(&[0; PADDING]);
+        let mut found = BTreeSet::new();
+        grams.each(&padded, |needle| {
+            found.insert(needle.value.0);
+        });
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_a_look_for_each_finds(
+            // Few letters, and zero among them: it is also what stands behind a text.
+            needles in prop::collection::btree_set(
+                prop::collection::vec(prop::sample::select(vec![0u8, b'a', b'b']), 1..14), 0..40),
+            text in prop::collection::vec(prop::sample::select(vec![0u8, b'a', b'b', b'c']), 0..80),
+            cut in 0usize..80,
+        ) {
+            let mut needles: Vec<Vec<u8>> = needles.into_iter().collect();
+            // Some that are sure to be there.
+            for len in [1, 2, 3, 4, 6, 9, 12] {
+                if let Some(piece) = text.get(cut..cut + len) {
+                    needles.push(piece.to_vec());
+                }
+            }
+            needles.sort();
+            needles.dedup();
+            let expected: BTreeSet<u32> = (0u32..)
+                .zip(&needles)
+                .filter(|(_, needle)| text.windows(needle.len()).any(|place| place == *needle))
+                .map(|(at, _)| at)
+                .collect();
+            prop_assert_eq!(found(&needles, &text), expected);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_a_text_count_and_what_follows_does_not() {
+        let needles = [b"powershell.exe".to_vec(), b"exe".to_vec(), b"e\0".to_vec()];
+        assert_eq!(found(&needles, b"powershell.exe"), BTreeSet::from([0, 1]));
+        assert_eq!(found(&needles, b"powershell.ex"), BTreeSet::new());
+        assert_eq!(found(&needles, b""), BTreeSet::new());
+    }
+}
