@@ -164,15 +164,7 @@ impl Program {
             self.look(&self.fields[place], place, value, scratch);
         });
         if let Some(keywords) = &self.keywords {
-            let mut see = |value: Value<'_>| {
-                self.look(&keywords.matcher, self.fields.len(), value, scratch);
-                false
-            };
-            if keywords.whole {
-                event.any_whole_value(&mut see);
-            } else {
-                event.any_value(&mut see);
-            }
+            self.look_for_keywords(keywords, event, scratch);
         }
         scratch.held.clear();
         for place in 0..scratch.woken.len() {
@@ -188,6 +180,37 @@ impl Program {
         // Rules of a program are in the order of the set.
         scratch.held.sort_unstable();
         hits.extend(scratch.held.iter().map(|rule| self.rules[*rule as usize].index));
+    }
+
+    /// Marks the lists that all values together meet: keywords may stand anywhere in any.
+    fn look_for_keywords<E: Event>(&self, keywords: &Keywords, event: &E, scratch: &mut Scratch) {
+        scratch.joined.clear();
+        let (joined, written) = (&mut scratch.joined, &mut scratch.written);
+        let mut see = |value: Value<'_>| {
+            match value {
+                Value::Text(text) => keywords.matcher.join(text, joined),
+                Value::Integer(_) if !keywords.matcher.looks_for_digits() => {}
+                _ => {
+                    written.clear();
+                    if crate::text::write(value, written) {
+                        keywords.matcher.join(written, joined);
+                    }
+                }
+            }
+            false
+        };
+        if keywords.whole {
+            event.any_whole_value(&mut see);
+        } else {
+            event.any_value(&mut see);
+        }
+        let mut met = std::mem::take(&mut scratch.met);
+        met.clear();
+        keywords.matcher.joined(&scratch.joined, &mut scratch.desk, &mut met, |test| {
+            event.any_value(&mut |value| test.accepts(value))
+        });
+        self.mark(&met, scratch);
+        scratch.met = met;
     }
 
     /// Marks the lists a value meets.
@@ -219,6 +242,14 @@ impl Program {
     }
 
     fn look_at_text(&self, matcher: &Matcher, place: usize, text: &str, scratch: &mut Scratch) {
+        if !matcher.looks_inside() {
+            let mut met = std::mem::take(&mut scratch.met);
+            met.clear();
+            matcher.text(text, &mut scratch.desk, &mut met);
+            self.mark(&met, scratch);
+            scratch.met = met;
+            return;
+        }
         let tag = self.id << 32 | place as u64;
         let slot = Memo::slot(tag, text.as_bytes());
         if let Some(met) = scratch.memo.get(slot, tag, text.as_bytes()) {

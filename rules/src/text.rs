@@ -16,11 +16,15 @@ pub fn fold(character: char) -> char {
     if character.is_ascii() {
         return character.to_ascii_lowercase();
     }
-    if character == 'ı' {
+    if character == 'ı' || CASELESS.contains(&character) {
         return character;
     }
     single(single(character, char::to_uppercase), char::to_lowercase)
 }
+
+/// A run of characters without case (Chinese, Japanese and Korean among them), so that they are not
+/// looked up one by one.
+const CASELESS: std::ops::RangeInclusive<char> = '\u{2e80}'..='\u{a4cf}';
 
 fn single<I: Iterator<Item = char>>(character: char, form: impl Fn(char) -> I) -> char {
     let mut forms = form(character);
@@ -45,7 +49,7 @@ pub(crate) fn write(value: Value<'_>, out: &mut String) -> bool {
     let written = match value {
         Value::Null => return false,
         Value::Text(text) => out.write_str(text),
-        Value::Integer(number) => write!(out, "{number}"),
+        Value::Integer(number) => out.write_str(itoa::Buffer::new().format(number)),
         Value::Number(number) => write!(out, "{number}"),
         Value::Flag(flag) => out.write_str(if flag { "true" } else { "false" }),
         Value::Address(address) => write!(out, "{address}"),
@@ -79,6 +83,15 @@ mod tests {
         }
         for (left, right) in [('ı', 'i'), ('İ', 'i'), ('a', 'b'), ('衡', '卫')] {
             assert_ne!(fold(left), fold(right), "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_to_be_caseless_is() {
+        for character in CASELESS {
+            let forms =
+                (single(character, char::to_uppercase), single(character, char::to_lowercase));
+            assert_eq!(forms, (character, character));
         }
     }
 

@@ -12,10 +12,17 @@
 
 use std::collections::HashMap;
 
+use aho_corasick::packed;
+
 use super::{Span, place};
 
 /// Bytes after the end of a text that can be read; they are never part of a match.
 pub(super) const PADDING: usize = 8;
+
+/// So few needles, each so many bytes long, are first looked for all at once with the processor's
+/// vectors: mostly none is there.
+const MAX_FEW: usize = 48;
+const MIN_FEW: usize = 2;
 
 /// Bytes of a long needle's gram.
 const LONG: usize = 6;
@@ -43,6 +50,8 @@ pub(super) struct Needle {
 pub(super) struct Grams {
     needles: Vec<Needle>,
     bytes: Vec<u8>,
+    /// Whether any needle is there at all, when they are few.
+    any: Option<packed::Searcher>,
     long: Option<Tier>,
     middling: Option<Tier>,
     short: Option<Short>,
@@ -104,10 +113,18 @@ impl Grams {
                 }
             }
         }
+        grams.any = grams.searcher();
         grams.long = (!long.is_empty()).then(|| Tier::new(LONG, long));
         grams.middling = (!middling.is_empty()).then(|| Tier::new(MIDDLING, middling));
         grams.short = (!short.is_empty()).then(|| Short::new(&short));
         grams
+    }
+
+    fn searcher(&self) -> Option<packed::Searcher> {
+        let text = |needle: &Needle| &self.bytes[needle.text.0 as usize..needle.text.1 as usize];
+        let few = self.needles.len() <= MAX_FEW
+            && self.needles.iter().all(|needle| text(needle).len() >= MIN_FEW);
+        few.then(|| packed::Searcher::new(self.needles.iter().map(text))).flatten()
     }
 
     /// Whether nothing is looked for.
@@ -120,6 +137,11 @@ impl Grams {
     pub(super) fn each(&self, padded: &[u8], mut see: impl FnMut(&Needle)) {
         let Some(len) = padded.len().checked_sub(PADDING) else { return };
         let text = &padded[..len];
+        if let Some(any) = &self.any
+            && any.find(text).is_none()
+        {
+            return;
+        }
         let mut look = |needle: u32, start: Option<usize>| {
             let needle = &self.needles[needle as usize];
             let wanted = &self.bytes[needle.text.0 as usize..needle.text.1 as usize];
@@ -198,13 +220,17 @@ impl Tier {
         let mask = u64::MAX >> (64 - 8 * self.width);
         let shift = 64 - self.bitmap_bits;
         let last = len - self.width;
-        for (at, eight) in padded.windows(8).enumerate().step_by(STEP).take(last / STEP + 1) {
-            let eight: [u8; 8] = eight.try_into().unwrap_or_default();
-            let gram = u64::from_le_bytes(eight) & mask;
+        let bitmap = self.bitmap.as_slice();
+        let mut at = 0;
+        while at <= last
+            && let Some(eight) = padded[at..].first_chunk()
+        {
+            let gram = u64::from_le_bytes(*eight) & mask;
             let bit = spread(gram) >> shift;
-            if self.bitmap[(bit >> 6) as usize] & (1 << (bit & 63)) != 0 {
+            if bitmap[(bit >> 6) as usize] & (1 << (bit & 63)) != 0 {
                 self.marked(gram, at, look);
             }
+            at += STEP;
         }
     }
 

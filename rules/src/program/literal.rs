@@ -12,14 +12,18 @@ use crate::text::fold;
 const MAX_TEXTS: usize = 48;
 /// The longest text, in bytes; what is longer is cut.
 const MAX_BYTES: usize = 48;
-/// A text shorter than this is in nearly every line.
-const MIN_BYTES: usize = 3;
+/// A text that weighs less is in nearly every line. A letter or a digit weighs 1, ...
+const MIN_WEIGHT: usize = 3;
+/// ... each of these 2, ...
+const MARKS: &str = "-/\\.:=,_";
+/// ... and each of these 3.
+const RARE: &str = "`^%$#@!~|&;<>{}[]()*?+\"'";
 /// The largest class that is taken apart into its characters.
 const MAX_CLASS: usize = 10;
 /// Repetitions written out.
 const MAX_REPEATED: u32 = 8;
 
-/// The texts, each at least [`MIN_BYTES`] long.
+/// The texts, each long or rare enough to be worth looking for.
 pub(super) fn required(expression: &str) -> Option<Vec<String>> {
     let hir = regex_syntax::Parser::new().parse(expression).ok()?;
     let mut texts = needed(&hir)?;
@@ -29,16 +33,22 @@ pub(super) fn required(expression: &str) -> Option<Vec<String>> {
 }
 
 fn is_useful(texts: &[String]) -> bool {
-    !texts.is_empty() && texts.len() <= MAX_TEXTS && shortest(texts) >= MIN_BYTES
+    !texts.is_empty() && texts.len() <= MAX_TEXTS && weight(texts) >= MIN_WEIGHT
 }
 
-fn shortest(texts: &[String]) -> usize {
-    texts.iter().map(String::len).min().unwrap_or(0)
+/// That of the lightest.
+fn weight(texts: &[String]) -> usize {
+    let one = |c| match c {
+        c if RARE.contains(c) => 3,
+        c if MARKS.contains(c) => 2,
+        _ => 1,
+    };
+    texts.iter().map(|text| text.chars().map(one).sum()).min().unwrap_or(0)
 }
 
-/// The better of two choices: longer texts, then fewer.
+/// The better of two choices: weightier texts, then fewer.
 fn better(left: Option<Vec<String>>, right: Option<Vec<String>>) -> Option<Vec<String>> {
-    let rank = |texts: &Vec<String>| (shortest(texts), MAX_TEXTS.saturating_sub(texts.len()));
+    let rank = |texts: &Vec<String>| (weight(texts), MAX_TEXTS.saturating_sub(texts.len()));
     match (left, right) {
         (Some(left), Some(right)) => Some(if rank(&right) > rank(&left) { right } else { left }),
         (left, right) => left.or(right),
@@ -214,6 +224,9 @@ mod tests {
         check("^\\bnet1?\\s+user$", Some(&["user"]));
         check("(?s)\\$\\{jndi:(ldap|rmi)", Some(&["${jndi:ldap", "${jndi:rmi"]));
         check("abc|d", None);
+        check("\\w+`\\w+", Some(&["`"]));
+        check("\\w+a\\w+", None);
+        check("\"(?:\\{\\d\\})+\"\\s*-f", Some(&["\""]));
         check("衡卫x", Some(&["衡卫x"]));
         check("(", None);
     }

@@ -15,6 +15,12 @@ use crate::Value;
 use crate::item::Test;
 use crate::text::fold;
 
+/// What may stand between values that are looked at together: the first that is in nothing that is
+/// looked for. Behind the control characters come those for private use, of which there are so many
+/// that no set of rules has them all.
+const SEPARATORS: [std::ops::RangeInclusive<char>; 2] =
+    ['\u{1}'..='\u{1f}', '\u{f0000}'..='\u{ffffd}'];
+
 type Table<K> = HashMap<K, Span, foldhash::fast::FixedState>;
 
 /// All tests of one field.
@@ -30,6 +36,12 @@ pub(super) struct Matcher {
     prefixes: Trie,
     suffixes: Trie,
     grams: Grams,
+    /// Bytes of the shortest text that is looked for anywhere, folded; 0 when any value will do.
+    shortest: usize,
+    /// Between joined values.
+    separator: char,
+    /// Whether one of these texts is made of digits and a sign.
+    digits: bool,
     checks: Vec<Test>,
     /// What numbers that are not whole ones may equal.
     numbers: Vec<(i64, Span)>,
@@ -86,6 +98,15 @@ impl Matcher {
             needles.extend(texts.into_iter().map(|text| (text, span, Some(check))));
             matcher.checks.push(test);
         }
+        let anything = matcher.always.0 != matcher.always.1;
+        let texts = || needles.iter().map(|(text, _, _)| text);
+        matcher.shortest = texts().map(Vec::len).min().filter(|_| !anything).unwrap_or(0);
+        matcher.digits = anything
+            || texts().any(|text| text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'));
+        let unused = |separator: &char| {
+            !texts().any(|text| String::from_utf8_lossy(text).contains(*separator))
+        };
+        matcher.separator = SEPARATORS.into_iter().flatten().find(unused).unwrap_or(char::MAX);
         matcher.prefixes = Trie::new(prefixes, false);
         matcher.suffixes = Trie::new(suffixes, true);
         matcher.grams = Grams::new(needles, common);
@@ -128,7 +149,7 @@ impl Matcher {
     /// Appends the lists that a text meets.
     pub(super) fn text(&self, text: &str, desk: &mut Desk, met: &mut Vec<u32>) {
         fold_into(text, &mut desk.folded);
-        let folded = &desk.folded[..desk.folded.len() - PADDING];
+        let folded = desk.folded.as_slice();
         met.extend_from_slice(self.of(self.always));
         if self.lengths & (1 << folded.len().min(63)) != 0
             && let Some(span) = self.equals.get(folded)
@@ -137,9 +158,43 @@ impl Matcher {
         }
         self.prefixes.each(folded, |span| met.extend_from_slice(self.of(span)));
         self.suffixes.each(folded, |span| met.extend_from_slice(self.of(span)));
-        if self.grams.is_empty() {
-            return;
+        if !self.grams.is_empty() {
+            self.inside(desk, met, |test| test.accepts(Value::Text(text)));
         }
+    }
+
+    /// Whether some of what is looked for anywhere may be in a whole number.
+    pub(super) fn looks_for_digits(&self) -> bool {
+        self.digits
+    }
+
+    /// Adds a value to those that [`Matcher::joined`] looks at together.
+    pub(super) fn join(&self, text: &str, joined: &mut String) {
+        if text.len() >= self.shortest {
+            joined.push_str(text);
+            joined.push(self.separator);
+        }
+    }
+
+    /// Appends the lists that joined values meet, if each is a list of texts that may stand anywhere.
+    /// `ask` puts a test to all values.
+    pub(super) fn joined(
+        &self,
+        joined: &str,
+        desk: &mut Desk,
+        met: &mut Vec<u32>,
+        ask: impl FnMut(&Test) -> bool,
+    ) {
+        if !joined.is_empty() {
+            met.extend_from_slice(self.of(self.always));
+            fold_into(joined, &mut desk.folded);
+            self.inside(desk, met, ask);
+        }
+    }
+
+    /// Appends the lists of what stands anywhere in the folded text of the desk.
+    fn inside(&self, desk: &mut Desk, met: &mut Vec<u32>, mut ask: impl FnMut(&Test) -> bool) {
+        desk.folded.extend_from_slice(&[0; PADDING]);
         desk.checked.clear();
         self.grams.each(&desk.folded, |needle| {
             if let Some(check) = needle.check {
@@ -147,7 +202,7 @@ impl Matcher {
                     return;
                 }
                 desk.checked.push(check);
-                if !self.checks[check as usize].accepts(Value::Text(text)) {
+                if !ask(&self.checks[check as usize]) {
                     return;
                 }
             }
@@ -164,14 +219,20 @@ fn canonical(text: &[u8]) -> Option<i64> {
 
 fn fold_into(text: &str, folded: &mut Vec<u8>) {
     folded.clear();
-    folded.reserve(text.len() + PADDING);
-    if text.is_ascii() {
-        folded.extend(text.bytes().map(|byte| byte.to_ascii_lowercase()));
-    } else {
-        let mut buffer = [0; 4];
-        for character in text.chars() {
+    let mut rest = text;
+    // Mostly ASCII with a sign here and there: only the signs are folded one by one.
+    while !rest.is_ascii()
+        && let Some(at) = rest.bytes().position(|byte| !byte.is_ascii())
+    {
+        folded.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at..];
+        let after = rest.trim_start_matches(|character: char| !character.is_ascii());
+        for character in rest[..rest.len() - after.len()].chars() {
+            let mut buffer = [0; 4];
             folded.extend_from_slice(fold(character).encode_utf8(&mut buffer).as_bytes());
         }
+        rest = after;
     }
-    folded.extend_from_slice(&[0; PADDING]);
+    folded.extend_from_slice(rest.as_bytes());
+    folded.make_ascii_lowercase();
 }

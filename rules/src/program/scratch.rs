@@ -24,6 +24,8 @@ pub struct Scratch {
     pub(super) desk: Desk,
     /// The text of a value that is none by itself.
     pub(super) written: String,
+    /// Values that are looked at together.
+    pub(super) joined: String,
     /// Lists that a value met.
     pub(super) met: Vec<u32>,
     /// Rules of the program that may hold, and those that do.
@@ -48,12 +50,15 @@ pub(super) struct Memo {
     slots: Vec<Slot>,
     bytes: Vec<u8>,
     lists: Vec<u32>,
+    /// Slots of another generation are free.
+    generation: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    /// Program and field; 0 is free.
+    /// Program and field.
     tag: u64,
+    generation: u32,
     text: Span,
     lists: Span,
 }
@@ -112,7 +117,12 @@ impl Marks {
 
 impl Memo {
     fn clear(&mut self) {
-        self.slots.clear();
+        self.generation = self.generation.wrapping_add(1);
+        if self.generation == 0 {
+            self.slots.clear();
+            self.generation = 1;
+        }
+        self.slots.resize(SLOTS, Slot::default());
         self.bytes.clear();
         self.lists.clear();
     }
@@ -125,7 +135,9 @@ impl Memo {
     /// What was found for a value.
     pub(super) fn get(&self, slot: usize, tag: u64, text: &[u8]) -> Option<&[u32]> {
         let slot = self.slots.get(slot)?;
-        let same = slot.tag == tag && self.bytes[range(slot.text)] == *text;
+        let same = slot.tag == tag
+            && slot.generation == self.generation
+            && self.bytes[range(slot.text)] == *text;
         same.then(|| &self.lists[range(slot.lists)])
     }
 
@@ -139,13 +151,13 @@ impl Memo {
             || self.lists.len() + lists.len() > MAX_LISTS
         {
             self.clear();
-            self.slots.resize(SLOTS, Slot::default());
         }
         let (bytes, met) = (self.bytes.len(), self.lists.len());
         self.bytes.extend_from_slice(text);
         self.lists.extend_from_slice(lists);
         self.slots[slot] = Slot {
             tag,
+            generation: self.generation,
             text: (place(bytes), place(self.bytes.len())),
             lists: (place(met), place(self.lists.len())),
         };
