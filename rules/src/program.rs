@@ -45,6 +45,9 @@ fn place(index: usize) -> u32 {
     u32::try_from(index).expect("the text of a set of rules is far below 4 GiB")
 }
 
+/// So many lists of one value are sorted out before they are remembered.
+const MANY: usize = 8;
+
 /// What a set has for events of certain log sources.
 #[derive(Debug)]
 pub struct Program {
@@ -263,8 +266,10 @@ impl Program {
         let mut met = std::mem::take(&mut scratch.met);
         met.clear();
         matcher.text(text, &mut scratch.desk, &mut met);
-        met.sort_unstable();
-        met.dedup();
+        if met.len() > MANY {
+            met.sort_unstable();
+            met.dedup();
+        }
         self.mark(&met, scratch);
         scratch.memo.put(slot, tag, text.as_bytes(), &met);
         scratch.met = met;

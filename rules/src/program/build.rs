@@ -28,6 +28,8 @@ impl Program {
     }
 }
 
+type Table<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
+
 /// A node while it is being built; the same is one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Draft {
@@ -51,16 +53,16 @@ struct Atom {
 #[derive(Debug, Default)]
 struct Builder {
     nodes: Vec<Draft>,
-    known_nodes: HashMap<Draft, u32>,
-    negated: HashMap<u32, u32>,
+    known_nodes: Table<Draft, u32>,
+    negated: Table<u32, u32>,
     atoms: Vec<Atom>,
     /// By field and what the test is.
-    known_atoms: HashMap<(Option<Key>, String), u32>,
+    known_atoms: Table<(Option<Key>, String), Option<u32>>,
     /// Atoms of each list.
     lists: Vec<Vec<u32>>,
-    known_lists: HashMap<Vec<u32>, u32>,
+    known_lists: Table<Vec<u32>, u32>,
     asked: Vec<Asked>,
-    known_asked: HashMap<(Option<Key>, String), u32>,
+    known_asked: Table<(Option<Key>, String), u32>,
 }
 
 /// Lists of which one must be met, and how likely that is.
@@ -190,9 +192,9 @@ impl Builder {
     fn any_of<'a>(&mut self, key: Option<Key>, tests: impl Iterator<Item = &'a Test>) -> u32 {
         let (mut atoms, mut asked) = (Vec::new(), Vec::new());
         for test in tests {
-            match look(test) {
-                Look::Ask => asked.push(test.clone()),
-                look => atoms.push(self.atom(key, test, look)),
+            match self.atom(key, test) {
+                Some(atom) => atoms.push(atom),
+                None => asked.push(test.clone()),
             }
         }
         let mut nodes = Vec::new();
@@ -209,14 +211,20 @@ impl Builder {
         self.many(nodes, Draft::Any)
     }
 
-    fn atom(&mut self, key: Option<Key>, test: &Test, look: Look) -> u32 {
+    /// The number of a test that is looked for; none when it has to be asked.
+    fn atom(&mut self, key: Option<Key>, test: &Test) -> Option<u32> {
         // What a test prints is all there is to it.
         let known = (key, format!("{test:?}"));
         if let Some(known) = self.known_atoms.get(&known) {
             return *known;
         }
-        let atom = place(self.atoms.len());
-        self.atoms.push(Atom { key, test: test.clone(), look, lists: Vec::new() });
+        let atom = match look(test) {
+            Look::Ask => None,
+            look => {
+                self.atoms.push(Atom { key, test: test.clone(), look, lists: Vec::new() });
+                Some(place(self.atoms.len() - 1))
+            }
+        };
         self.known_atoms.insert(known, atom);
         atom
     }
@@ -273,7 +281,7 @@ impl Builder {
             .map(|draft| self.settled(draft, &likelihoods, &witnesses, &mut children))
             .collect();
         let common = common(&self.atoms);
-        let common = |gram: &[u8]| common.get(gram).copied().unwrap_or(0);
+        let common = |gram: &[u8]| common.get(&gram_of(gram)).copied().unwrap_or(0);
         let mut by_key: BTreeMap<Option<Key>, Vec<Atom>> = BTreeMap::new();
         for atom in self.atoms {
             by_key.entry(atom.key).or_default().push(atom);
@@ -395,15 +403,11 @@ fn joined(witnesses: Option<Vec<Witness>>) -> Option<Witness> {
 
 /// How often each gram of four bytes stands in what rules look for: what is common there is common
 /// in events.
-fn common(atoms: &[Atom]) -> HashMap<Box<[u8]>, u32, foldhash::fast::FixedState> {
-    let mut common = HashMap::default();
+fn common(atoms: &[Atom]) -> Table<u32, u32> {
+    let mut common = Table::default();
     let mut count = |text: &[u8]| {
         for gram in text.windows(4) {
-            if let Some(count) = common.get_mut(gram) {
-                *count += 1;
-            } else {
-                common.insert(Box::from(gram), 1);
-            }
+            *common.entry(gram_of(gram)).or_insert(0) += 1;
         }
     };
     for atom in atoms {
@@ -424,6 +428,10 @@ fn common(atoms: &[Atom]) -> HashMap<Box<[u8]>, u32, foldhash::fast::FixedState>
         }
     }
     common
+}
+
+fn gram_of(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |gram, byte| gram << 8 | u32::from(*byte))
 }
 
 fn matcher(atoms: Vec<Atom>, common: &dyn Fn(&[u8]) -> u32) -> Matcher {

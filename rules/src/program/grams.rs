@@ -78,7 +78,8 @@ struct Short {
     single: Vec<Span>,
     /// The same by both bytes, for needles of two and three.
     double: HashMap<u16, Span, foldhash::fast::FixedState>,
-    found: Vec<(u32, u32)>,
+    /// Needle, its bytes as a number, and which bits of one are compared.
+    found: Vec<(u32, u32, u32)>,
 }
 
 impl Grams {
@@ -98,17 +99,18 @@ impl Grams {
                 0 => {}
                 1..MIDDLING => short.push((needle, text)),
                 len if len >= LONG + STRIDE - 1 => {
-                    let rarity = |at: usize| rarity(&text[at..at + LONG], common);
-                    let run = |at: usize| (at..at + STRIDE).map(rarity).sum::<u32>();
-                    let at = (0..=len - (LONG + STRIDE - 1)).min_by_key(|at| run(*at)).unwrap_or(0);
+                    let counts: Vec<u32> = text.windows(MIDDLING).map(common).collect();
+                    let grams = counts.windows(LONG - MIDDLING + 1);
+                    let rarities: Vec<u32> =
+                        grams.map(|counts| counts.iter().copied().min().unwrap_or(0)).collect();
+                    let runs = rarities.windows(STRIDE).map(|run| run.iter().sum::<u32>());
+                    let at = rarest(runs);
                     for at in at..at + STRIDE {
                         long.push((load(&text[at..], LONG), (needle, place(at))));
                     }
                 }
-                len => {
-                    let at = (0..=len - MIDDLING)
-                        .min_by_key(|at| rarity(&text[*at..*at + MIDDLING], common))
-                        .unwrap_or(0);
+                _ => {
+                    let at = rarest(text.windows(MIDDLING).map(common));
                     middling.push((load(&text[at..], MIDDLING), (needle, place(at))));
                 }
             }
@@ -157,14 +159,14 @@ impl Grams {
             tier.each::<1>(padded, &mut look);
         }
         if let Some(short) = &self.short {
-            short.each(padded, &mut look);
+            short.each(padded, |needle| see(&self.needles[needle as usize]));
         }
     }
 }
 
-/// How rare a gram is: that of its rarest four bytes.
-fn rarity(gram: &[u8], common: &dyn Fn(&[u8]) -> u32) -> u32 {
-    gram.windows(MIDDLING).map(common).min().unwrap_or(0)
+/// The place of the first of the least.
+fn rarest(counts: impl Iterator<Item = u32>) -> usize {
+    counts.enumerate().min_by_key(|(_, count)| *count).map_or(0, |(at, _)| at)
 }
 
 /// The first `width` bytes as a number.
@@ -260,12 +262,18 @@ impl Short {
             double: HashMap::default(),
             found: Vec::new(),
         };
-        let mut sorted: Vec<(&[u8], u32)> =
-            needles.iter().map(|(needle, text)| (&text[..text.len().min(2)], *needle)).collect();
+        let mut sorted: Vec<(&[u8], u32, &[u8])> = needles
+            .iter()
+            .map(|(needle, text)| (&text[..text.len().min(2)], *needle, text.as_slice()))
+            .collect();
         sorted.sort_unstable();
-        for same in sorted.chunk_by(|(one, _), (other, _)| one == other) {
+        for same in sorted.chunk_by(|(one, ..), (other, ..)| one == other) {
             let start = place(short.found.len());
-            short.found.extend(same.iter().map(|(_, needle)| (*needle, 0)));
+            short.found.extend(same.iter().map(|(_, needle, text)| {
+                let mut four = [0; 4];
+                four[..text.len()].copy_from_slice(text);
+                (*needle, u32::from_le_bytes(four), u32::MAX >> (32 - 8 * text.len()))
+            }));
             let range = (start, place(short.found.len()));
             match *same[0].0 {
                 [first, second] => {
@@ -287,18 +295,29 @@ impl Short {
         self.pairs[usize::from(pair >> 6)] |= 1 << (pair & 63);
     }
 
-    fn each(&self, padded: &[u8], look: &mut impl FnMut(u32, Option<usize>)) {
+    fn each(&self, padded: &[u8], mut see: impl FnMut(u32)) {
         let len = padded.len() - PADDING;
-        for (at, two) in padded.windows(2).take(len).enumerate() {
-            let pair = u16::from_le_bytes([two[0], two[1]]);
-            if self.pairs[usize::from(pair >> 6)] & (1 << (pair & 63)) == 0 {
-                continue;
+        let mut at = 0;
+        while at < len
+            && let Some(four) = padded[at..].first_chunk()
+        {
+            let four = u32::from_le_bytes(*four);
+            let pair = four as u16;
+            if self.pairs[usize::from(pair >> 6)] & (1 << (pair & 63)) != 0 {
+                self.marked(four, len - at, &mut see);
             }
-            let single = self.single[usize::from(two[0])];
-            let double = self.double.get(&pair).copied().unwrap_or_default();
-            for range in [single, double] {
-                for (needle, _) in &self.found[range.0 as usize..range.1 as usize] {
-                    look(*needle, Some(at));
+            at += 1;
+        }
+    }
+
+    fn marked(&self, four: u32, left: usize, see: &mut impl FnMut(u32)) {
+        let single = self.single[usize::from(four as u8)];
+        let double = self.double.get(&(four as u16)).copied().unwrap_or_default();
+        for range in [single, double] {
+            for (needle, text, mask) in &self.found[range.0 as usize..range.1 as usize] {
+                // What stands behind the text is no part of it.
+                if four & mask == *text && mask.count_ones() as usize <= 8 * left {
+                    see(*needle);
                 }
             }
         }
