@@ -8,5 +8,9 @@
 
 #![expect(clippy::unwrap_used, reason = "tests state what they expect by failing")]
 
+mod corpora;
+mod differential;
+mod grammar;
 mod made;
 mod standard;
+mod values;
