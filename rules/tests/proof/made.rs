@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use hengwei_rules::{
-    Document, Event, Key, LogSource, Names, Options, Refused, Scratch, Set, Value,
+    Document, Event, Key, LogSource, Names, Options, Refused, Scratch, Set, Value, Wanted,
 };
 use serde_json::Value as Json;
 
@@ -156,10 +156,10 @@ impl Event for Seen<'_> {
     }
 
     /// In the order of the event, which is no order of keys.
-    fn visit(&self, wanted: &[Key], see: &mut dyn FnMut(Key, Value<'_>)) {
+    fn visit(&self, wanted: &Wanted, see: &mut dyn FnMut(usize, Value<'_>)) {
         for (key, (_, value)) in self.keys.iter().zip(&self.made.fields) {
-            if wanted.binary_search(key).is_ok() {
-                see(*key, value.value());
+            if let Some(place) = wanted.place(*key) {
+                see(place, value.value());
             }
         }
     }
