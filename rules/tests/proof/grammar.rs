@@ -323,7 +323,7 @@ impl Item {
     fn with(field: String, modifiers: Vec<&'static str>, choices: &mut Choices<'_>) -> Item {
         let has = |name: &str| modifiers.contains(&name);
         let several = if has("exists") { 1 } else { 1 + choices.below(3) };
-        let several = if choices.one_in(20) { several * 8 } else { several };
+        let several = if !has("exists") && choices.one_in(20) { several * 8 } else { several };
         let keyword = field.is_empty();
         let mut item = Item { field, modifiers, values: Vec::new(), examples: Vec::new() };
         for _ in 0..several {

@@ -12,5 +12,7 @@ mod corpora;
 mod differential;
 mod grammar;
 mod made;
+mod peers;
 mod standard;
 mod values;
+mod windows;
