@@ -54,7 +54,7 @@ enum Verb {
     Run,
     /// Checks the configuration, without starting anything
     Check,
-    /// Rules without a daemon: eval, test, lint
+    /// Rules without a daemon: eval, bench, test, lint
     #[command(subcommand)]
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
@@ -110,6 +110,8 @@ enum Verb {
 enum RulesVerb {
     /// Events from a file through rules: prints which rule matched which line
     Eval(eval::EvalArgs),
+    /// How many events of a file the rules take in a second, on one thread
+    Bench(eval::BenchArgs),
     /// What is wrong with rules
     Lint(eval::LintArgs),
     /// Runs the examples beside rules
@@ -197,6 +199,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Verb::Run => reach::runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
         Verb::Check => check(&cli.config, out),
         Verb::Rules(RulesVerb::Eval(args)) => eval::eval(&args, out, &mut std::io::stderr()),
+        Verb::Rules(RulesVerb::Bench(args)) => eval::bench(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Test(args)) => {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })

@@ -1,24 +1,27 @@
-//! `rules eval` and `rules lint`: rules over JSON events, offline.
+//! `rules eval`, `rules bench` and `rules lint`: rules over JSON events, offline.
 //!
 //! In: folders of rules and a file with one JSON object per line, flat or nested. Out: for each
 //! line the rules it matched and the correlations it completed, one `{"line":n,"rule":"<id>"}`
 //! each; on the error stream, what was refused. Field names are taken as given, nothing is mapped
 //! and nothing is stored: the same evaluator as the collector's, without the rest of it.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hengwei_rules::{
-    Correlator, Document, Key, Names, Options, Reference, Refused, Rule, Scratch, Set, lint,
-};
+use hengwei_rules::{Correlator, Document, Names, Options, Reference, Refused, Rule, Set, lint};
 
+mod bench;
 mod json;
+mod names;
+mod programs;
 
-pub use json::JsonEvent;
+pub use bench::{BenchArgs, bench};
+pub use json::{JsonEvent, JsonEvents, NotAnEvent, Origin};
+pub use names::Interned;
+pub use programs::Matcher;
 
 /// Fine.
 const FINE: i32 = 0;
@@ -69,13 +72,9 @@ pub fn eval(args: &EvalArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
     for refusal in &refused {
         writeln!(err, "{refusal}")?;
     }
-    let mut run = Run {
-        set: &set,
-        names: &names,
-        correlator: Correlator::new(),
-        scratch: Scratch::new(),
-        time_ns: 0,
-    };
+    let mut run =
+        Run { set: &set, matcher: Matcher::new(&set), correlator: Correlator::new(), time_ns: 0 };
+    let mut events = JsonEvents::new();
     let mut unread = 0u64;
     let mut reader = BufReader::new(file);
     let mut bytes = Vec::new();
@@ -90,21 +89,15 @@ pub fn eval(args: &EvalArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow
         if line.trim().is_empty() {
             continue;
         }
-        match serde_json::from_str(&line) {
-            Ok(serde_json::Value::Object(object)) => {
-                for rule in run.line(object) {
-                    let rule = serde_json::Value::String(rule);
-                    writeln!(out, "{{\"line\":{number},\"rule\":{rule}}}")?;
-                }
-            }
-            Ok(_) => {
-                unread += 1;
-                writeln!(err, "{}:{number}: not a JSON object", args.events.display())?;
-            }
-            Err(error) => {
-                unread += 1;
-                writeln!(err, "{}:{number}: {error}", args.events.display())?;
-            }
+        events.clear();
+        if let Err(error) = events.push(&line, &names) {
+            unread += 1;
+            writeln!(err, "{}:{number}: {error}", args.events.display())?;
+            continue;
+        }
+        for rule in events.get(0).map(|event| run.event(&event)).unwrap_or_default() {
+            let rule = serde_json::Value::String(rule);
+            writeln!(out, "{{\"line\":{number},\"rule\":{rule}}}")?;
         }
     }
     out.flush()?;
@@ -177,27 +170,23 @@ fn mendable(error: &anyhow::Error, err: &mut dyn Write) -> anyhow::Result<i32> {
 /// One run over a file of events.
 struct Run<'a> {
     set: &'a Set,
-    names: &'a Interned,
+    matcher: Matcher<'a>,
     correlator: Correlator,
-    scratch: Scratch,
     /// Event time of the line before.
     time_ns: i64,
 }
 
 impl Run<'_> {
-    /// What a line prints: ids, each once, sorted.
-    fn line(&mut self, object: serde_json::Map<String, serde_json::Value>) -> BTreeSet<String> {
-        let event = JsonEvent::new(object, self.names);
+    /// What an event prints: ids, each once, sorted.
+    fn event(&mut self, event: &JsonEvent<'_>) -> BTreeSet<String> {
         self.time_ns = event.time_ns().unwrap_or(self.time_ns);
-        let mut hits = Vec::new();
-        self.set.evaluate(&event, &mut self.scratch, &mut hits);
         let mut printed = BTreeSet::new();
-        for index in hits {
+        for &index in self.matcher.hits(event) {
             let Some(rule) = self.set.rule(index) else { continue };
             if rule.standalone {
                 printed.insert(label(rule));
             }
-            let hit = self.set.base_hit(index, &event, self.time_ns, 1, Reference::default());
+            let hit = self.set.base_hit(index, event, self.time_ns, 1, Reference::default());
             for fired in hit.map(|hit| self.correlator.feed(self.set, &hit)).unwrap_or_default() {
                 let Some(rule) = self.set.rule(fired.rule) else { continue };
                 if rule.standalone {
@@ -292,38 +281,6 @@ fn is_rule_file(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
     matches!(extension, "yml" | "yaml") && !stem.ends_with(".test")
-}
-
-/// Names of fields, numbered as rules ask for them.
-#[derive(Debug, Default)]
-pub struct Interned {
-    inner: RefCell<Interner>,
-}
-
-#[derive(Debug, Default)]
-struct Interner {
-    keys: HashMap<String, Key>,
-    names: Vec<String>,
-}
-
-impl Interned {
-    /// Calls `look` with the name of a key.
-    fn name<T>(&self, key: Key, look: impl FnOnce(&str) -> T) -> Option<T> {
-        self.inner.borrow().names.get(key.0 as usize).map(|name| look(name))
-    }
-}
-
-impl Names for Interned {
-    fn key(&self, name: &str) -> Key {
-        let mut inner = self.inner.borrow_mut();
-        if let Some(key) = inner.keys.get(name) {
-            return *key;
-        }
-        let key = Key(u32::try_from(inner.names.len()).unwrap_or(u32::MAX));
-        inner.names.push(name.to_owned());
-        inner.keys.insert(name.to_owned(), key);
-        key
-    }
 }
 
 #[cfg(test)]

@@ -332,7 +332,8 @@ impl Asked {
 }
 
 impl Wanted {
-    fn new(keys: Vec<Key>) -> Wanted {
+    /// Of keys, ascending, each once.
+    pub fn new(keys: Vec<Key>) -> Wanted {
         let size = keys.last().map_or(0, |key| key.0 as usize + 1);
         let mut places = vec![0; size];
         for (place, key) in (1u32..).zip(&keys) {

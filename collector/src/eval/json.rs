@@ -1,231 +1,319 @@
-//! A JSON object as an event.
+//! JSON objects as events, the way a decoder hands them over: an array of (key, value) sorted by
+//! key, texts as spans of one buffer, so that a field allocates nothing and asking for one is a
+//! search in a small array.
 //!
 //! Field names are as given, without the spaces in them. A literal key comes before the way down by
-//! dots; of an array any element may match. Keys that begin with `_` are never matched: they say
-//! where the event comes from (`_ls_product`, `_ls_category`, `_ls_service`) and when (`_time`).
-//! Without any `_ls_*`, the keys `product`, `category` and `service` say where it comes from and
-//! are then no fields.
+//! dots, and of two ways down the one whose first key is longer; of an array any element may match;
+//! an object asked for by its own name is its text. Of a key said twice the last value holds, of keys
+//! that become one without their spaces the first key. Keys that begin with `_` are never matched:
+//! they say where the event comes from (`_ls_product`, `_ls_category`, `_ls_service`) and when
+//! (`_time`). Without any `_ls_*`, the keys `product`, `category` and `service` say where it comes
+//! from and are then no fields.
+//!
+//! [`read`] is the way from text to fields. Nothing here is prepared for a rule: which log sources an
+//! event has is worked out when it is asked for.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use hengwei_rules::{Event, Key, LogSource, Value, Wanted, logsource};
 
-use hengwei_rules::{Event, Key, LogSource, Value, logsource};
-use serde_json::{Map, Value as Json};
+use super::names::{self, Interned};
 
-use super::Interned;
+mod read;
+#[cfg(test)]
+mod tree;
 
-const SOURCE_KEYS: [&str; 3] = ["category", "product", "service"];
-const EXPLICIT_KEYS: [&str; 3] = ["_ls_category", "_ls_product", "_ls_service"];
+use read::Buffers;
 
-/// An event made of a JSON object.
-#[derive(Debug)]
-pub struct JsonEvent<'a> {
-    object: Map<String, Json>,
-    names: &'a Interned,
-    sources: Vec<LogSource>,
-    /// Whether `product`, `category` and `service` are no fields.
-    hides_source: bool,
-    time_ns: Option<i64>,
-    /// The values of fields asked for before, by key: every rule asks for the same few.
-    found: RefCell<Vec<Option<Rc<[Found]>>>>,
+/// Events, read one by one into buffers they share.
+#[derive(Debug, Default)]
+pub struct JsonEvents {
+    text: String,
+    fields: Vec<Field>,
+    ends: Vec<End>,
+    buffers: Buffers,
 }
 
-/// A value on its own, so that nothing borrows from the event it lies in.
-#[derive(Debug, Clone)]
-enum Found {
+/// Where an event ends in the text and in the fields.
+#[derive(Debug, Clone, Copy, Default)]
+struct End {
+    text: usize,
+    fields: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    key: Key,
+    held: Held,
+}
+
+/// A value. Spans count from the beginning of the event's text.
+#[derive(Debug, Clone, Copy)]
+enum Held {
     Null,
-    Text(String),
+    Flag(bool),
     Integer(i64),
     Number(f64),
-    Flag(bool),
+    Text {
+        start: u32,
+        len: u32,
+    },
+    /// An empty array: null to whoever asks for it by name.
+    Empty,
+    /// An object, as its text: only for whoever asks for it by name.
+    Whole {
+        start: u32,
+        len: u32,
+    },
+    /// Text in another buffer, until the event is read.
+    Apart {
+        start: u32,
+        len: u32,
+    },
 }
 
-impl Found {
-    fn value(&self) -> Value<'_> {
-        match self {
-            Found::Null => Value::Null,
-            Found::Text(text) => Value::Text(text),
-            Found::Integer(number) => Value::Integer(*number),
-            Found::Number(number) => Value::Number(*number),
-            Found::Flag(flag) => Value::Flag(*flag),
-        }
+/// Why a line is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAnEvent {
+    /// JSON, but no object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// Not JSON.
+    #[error(transparent)]
+    Malformed(serde_json::Error),
+    /// Longer than [`JsonEvents::MAX_LINE`].
+    #[error("longer than {} bytes", JsonEvents::MAX_LINE)]
+    TooLong,
+}
+
+impl JsonEvents {
+    /// The longest line that is read, in bytes.
+    pub const MAX_LINE: usize = 64 << 20;
+
+    /// None yet.
+    pub fn new() -> JsonEvents {
+        JsonEvents::default()
     }
+
+    /// Forgets the events and keeps the room for others.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.fields.clear();
+        self.ends.clear();
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Reads one more. A line that is none leaves nothing.
+    pub fn push(&mut self, line: &str, names: &Interned) -> Result<(), NotAnEvent> {
+        let from = self.ends.last().copied().unwrap_or_default();
+        let read = read::object(
+            line,
+            &mut names.table(),
+            &mut self.text,
+            &mut self.fields,
+            &mut self.buffers,
+        );
+        if let Err(error) = read {
+            self.text.truncate(from.text);
+            self.fields.truncate(from.fields);
+            return Err(error);
+        }
+        // The same order for values of one name as in the line.
+        self.fields[from.fields..].sort_by_key(|field| field.key);
+        self.ends.push(End { text: self.text.len(), fields: self.fields.len() });
+        Ok(())
+    }
+
+    /// An event by its place.
+    pub fn get(&self, index: usize) -> Option<JsonEvent<'_>> {
+        let end = self.ends.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => End::default(),
+        };
+        Some(JsonEvent::new(
+            self.text.get(start.text..end.text)?,
+            self.fields.get(start.fields..end.fields)?,
+        ))
+    }
+
+    /// All of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = JsonEvent<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonEvent<'a> {
+    text: &'a str,
+    /// What it says of itself, then its fields, sorted.
+    all: &'a [Field],
+    /// Those that can be matched.
+    fields: &'a [Field],
+}
+
+/// What an event says of where it comes from: all that its log sources depend on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// Category, product, service.
+    pub said: [Option<&'a str>; 3],
+    /// `Channel` of a Windows event.
+    pub channel: Option<&'a str>,
+    /// `EventID`, where there is a channel.
+    pub event_id: Option<i64>,
+    /// `EventType`, where there is a channel.
+    pub event_type: Option<&'a str>,
+    /// `event.dataset`.
+    pub dataset: Option<&'a str>,
 }
 
 impl<'a> JsonEvent<'a> {
-    /// Reads what an object says of itself.
-    pub fn new(object: Map<String, Json>, names: &'a Interned) -> JsonEvent<'a> {
-        let object = stripped(object);
-        let explicit = EXPLICIT_KEYS.iter().any(|key| object.contains_key(*key));
-        let keys = if explicit { EXPLICIT_KEYS } else { SOURCE_KEYS };
-        let time_ns =
-            ["_time", "@timestamp"].iter().find_map(|key| object.get(*key).and_then(time_of));
-        let sources = sources(&object, keys);
-        let hides_source = !explicit;
-        JsonEvent { object, names, sources, hides_source, time_ns, found: RefCell::default() }
+    fn new(text: &'a str, all: &'a [Field]) -> JsonEvent<'a> {
+        let first = if says_log_source(all) { names::HIDDEN } else { names::OPEN };
+        let hidden = all.iter().take_while(|field| field.key < first).count();
+        JsonEvent { text, all, fields: &all[hidden..] }
     }
 
-    /// Its own time, Unix nanoseconds.
+    /// Its own time, Unix nanoseconds: `_time`, else `@timestamp`.
     pub fn time_ns(&self) -> Option<i64> {
-        self.time_ns
+        [names::TIME, names::TIMESTAMP]
+            .iter()
+            .find_map(|key| self.first(*key).and_then(|held| time_of(held.value(self.text))))
     }
 
-    fn is_field(&self, key: &str) -> bool {
-        let hidden = self.hides_source && SOURCE_KEYS.contains(&key);
-        !hidden && !key.starts_with('_')
+    /// What it says of where it comes from.
+    pub fn origin(&self) -> Origin<'a> {
+        let mut origin = Origin::default();
+        // Of several values the first, so later ones come first and are replaced.
+        let fixed = self.all.partition_point(|field| field.key < names::FIRST_FREE);
+        let explicit = says_log_source(self.all);
+        let mut event_id = None;
+        for field in self.all[..fixed].iter().rev() {
+            let text = || match field.held {
+                Held::Text { start, len } => {
+                    Some(span(self.text, start, len)).filter(|t| !t.is_empty())
+                }
+                _ => None,
+            };
+            match (field.key, explicit) {
+                (names::SAID_CATEGORY, _) | (names::CATEGORY, false) => origin.said[0] = text(),
+                (names::SAID_PRODUCT, _) | (names::PRODUCT, false) => origin.said[1] = text(),
+                (names::SAID_SERVICE, _) | (names::SERVICE, false) => origin.said[2] = text(),
+                (names::CHANNEL, _) => origin.channel = text(),
+                (names::EVENT_ID, _) => event_id = Some(field.held),
+                (names::EVENT_TYPE, _) => origin.event_type = text(),
+                (names::DATASET, _) => origin.dataset = text(),
+                _ => {}
+            }
+        }
+        if origin.channel.is_some() {
+            origin.event_id = match event_id {
+                Some(Held::Integer(id)) => Some(id),
+                Some(Held::Text { start, len }) => span(self.text, start, len).trim().parse().ok(),
+                _ => None,
+            };
+        } else {
+            origin.event_type = None;
+        }
+        origin
     }
 
-    fn look_up(&self, key: Key) -> Rc<[Found]> {
-        let index = key.0 as usize;
-        if let Some(Some(found)) = self.found.borrow().get(index) {
-            return Rc::clone(found);
+    fn first(&self, key: Key) -> Option<Held> {
+        let at = self.all.partition_point(|field| field.key < key);
+        self.all.get(at).filter(|field| field.key == key).map(|field| field.held)
+    }
+}
+
+/// Whether some `_ls_*` is there.
+fn says_log_source(all: &[Field]) -> bool {
+    all.first().is_some_and(|field| field.key < names::TIME)
+}
+
+impl Origin<'_> {
+    /// The log sources of such an event: what it says itself first.
+    pub fn log_sources(&self) -> Vec<LogSource> {
+        let [category, product, service] = self.said;
+        let mut sources = vec![LogSource::new(category, product, service)];
+        if let Some(channel) = self.channel {
+            sources.extend(logsource::of_windows(channel, self.event_id, self.event_type));
         }
-        let values = self.names.name(key, |name| self.resolve(name)).unwrap_or_default();
-        let values: Rc<[Found]> = values.into();
-        let mut cache = self.found.borrow_mut();
-        if cache.len() <= index {
-            cache.resize(index + 1, None);
+        if let Some(dataset) = self.dataset {
+            sources.extend(logsource::of_dataset(dataset));
         }
-        cache[index] = Some(Rc::clone(&values));
-        values
+        sources.retain(|source| !source.is_empty());
+        sources
+    }
+}
+
+impl Held {
+    fn value<'a>(&self, text: &'a str) -> Value<'a> {
+        match *self {
+            // Nothing is apart any more once an event is read.
+            Held::Null | Held::Empty | Held::Apart { .. } => Value::Null,
+            Held::Flag(flag) => Value::Flag(flag),
+            Held::Integer(number) => Value::Integer(number),
+            Held::Number(number) => Value::Number(number),
+            Held::Text { start, len } | Held::Whole { start, len } => {
+                Value::Text(span(text, start, len))
+            }
+        }
     }
 
-    fn resolve(&self, name: &str) -> Vec<Found> {
-        let mut values = Vec::new();
-        let name: String = name.split(' ').collect();
-        let first = name.split('.').next().unwrap_or_default();
-        if !self.is_field(&name) || (first.len() < name.len() && !self.is_field(first)) {
-            return values;
-        }
-        if let Some(found) = descend(&self.object, &name) {
-            found.into_iter().for_each(|value| collect(value, &mut values));
-        }
-        values
+    /// Whether it is a value of its own, and not only the name of others or of none.
+    fn is_leaf(&self) -> bool {
+        !matches!(self, Held::Empty | Held::Whole { .. })
     }
+}
+
+fn span(text: &str, start: u32, len: u32) -> &str {
+    let start = start as usize;
+    text.get(start..start + len as usize).unwrap_or_default()
 }
 
 impl Event for JsonEvent<'_> {
     fn any(&self, key: Key, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        self.look_up(key).iter().any(|found| see(found.value()))
+        let at = self.fields.partition_point(|field| field.key < key);
+        self.fields[at..]
+            .iter()
+            .take_while(|field| field.key == key)
+            .any(|field| see(field.held.value(self.text)))
     }
 
     fn any_value(&self, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-        self.object
+        self.fields
             .iter()
-            .filter(|(key, _)| self.is_field(key))
-            .any(|(_, value)| any_leaf(value, see))
+            .filter(|field| field.held.is_leaf())
+            .any(|field| see(field.held.value(self.text)))
+    }
+
+    fn visit(&self, wanted: &Wanted, see: &mut dyn FnMut(usize, Value<'_>)) {
+        for field in self.fields {
+            if let Some(place) = wanted.place(field.key) {
+                see(place, field.held.value(self.text));
+            }
+        }
     }
 
     fn any_log_source(&self, see: &mut dyn FnMut(&LogSource) -> bool) -> bool {
-        self.sources.iter().any(see)
-    }
-}
-
-/// Without the spaces in its keys; of two keys that become one, the first stays.
-fn stripped(object: Map<String, Json>) -> Map<String, Json> {
-    let mut out = Map::with_capacity(object.len());
-    for (key, value) in object {
-        let key = if key.contains(' ') { key.replace(' ', "") } else { key };
-        let value = match value {
-            Json::Object(inner) => Json::Object(stripped(inner)),
-            Json::Array(items) => Json::Array(items.into_iter().map(stripped_item).collect()),
-            other => other,
-        };
-        out.entry(key).or_insert(value);
-    }
-    out
-}
-
-fn stripped_item(item: Json) -> Json {
-    match item {
-        Json::Object(inner) => Json::Object(stripped(inner)),
-        Json::Array(items) => Json::Array(items.into_iter().map(stripped_item).collect()),
-        other => other,
-    }
-}
-
-fn sources(object: &Map<String, Json>, keys: [&str; 3]) -> Vec<LogSource> {
-    let text = |key: &str| object.get(key).and_then(Json::as_str).filter(|text| !text.is_empty());
-    let [category, product, service] = keys.map(text);
-    let mut sources = vec![LogSource::new(category, product, service)];
-    let one = |name: &str| descend(object, name).and_then(|values| values.first().copied());
-    if let Some(channel) = one("Channel").and_then(Json::as_str) {
-        let id = one("EventID").and_then(|id| match id {
-            Json::String(text) => text.trim().parse().ok(),
-            other => other.as_i64(),
-        });
-        let event_type = one("EventType").and_then(Json::as_str);
-        sources.extend(logsource::of_windows(channel, id, event_type));
-    }
-    if let Some(dataset) = one("event.dataset").and_then(Json::as_str) {
-        sources.extend(logsource::of_dataset(dataset));
-    }
-    sources.retain(|source| !source.is_empty());
-    sources
-}
-
-/// The values at a name: the literal key, else the longest key that leads on by a dot.
-fn descend<'a>(object: &'a Map<String, Json>, name: &str) -> Option<Vec<&'a Json>> {
-    if let Some(value) = object.get(name) {
-        return Some(vec![value]);
-    }
-    name.rmatch_indices('.').find_map(|(dot, _)| {
-        let (head, rest) = (&name[..dot], &name[dot + 1..]);
-        let mut values = Vec::new();
-        enter(object.get(head)?, rest, &mut values);
-        (!values.is_empty()).then_some(values)
-    })
-}
-
-fn enter<'a>(value: &'a Json, rest: &str, values: &mut Vec<&'a Json>) {
-    match value {
-        Json::Object(inner) => values.extend(descend(inner, rest).unwrap_or_default()),
-        Json::Array(items) => items.iter().for_each(|item| enter(item, rest, values)),
-        _ => {}
-    }
-}
-
-fn collect(value: &Json, values: &mut Vec<Found>) {
-    match value {
-        Json::Null => values.push(Found::Null),
-        Json::Bool(flag) => values.push(Found::Flag(*flag)),
-        Json::Number(number) => values.push(match number.as_i64() {
-            Some(whole) => Found::Integer(whole),
-            // Beyond 64 bits with a sign, what is written says more than the nearest number.
-            None if number.is_u64() => Found::Text(number.to_string()),
-            None => Found::Number(number.as_f64().unwrap_or_default()),
-        }),
-        Json::String(text) => values.push(Found::Text(text.clone())),
-        // Present, and nothing in it.
-        Json::Array(items) if items.is_empty() => values.push(Found::Null),
-        Json::Array(items) => items.iter().for_each(|item| collect(item, values)),
-        // An object asked for by its own name is its text.
-        Json::Object(_) => values.push(Found::Text(value.to_string())),
-    }
-}
-
-fn any_leaf(value: &Json, see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
-    match value {
-        Json::Array(items) => items.iter().any(|item| any_leaf(item, see)),
-        Json::Object(inner) => inner.values().any(|value| any_leaf(value, see)),
-        Json::String(text) => see(Value::Text(text)),
-        other => {
-            let mut values = Vec::with_capacity(1);
-            collect(other, &mut values);
-            values.iter().any(|found| see(found.value()))
-        }
+        self.origin().log_sources().iter().any(see)
     }
 }
 
 /// A time: RFC 3339, or a number of seconds, milliseconds, microseconds or nanoseconds since 1970
 /// by its size.
-fn time_of(value: &Json) -> Option<i64> {
+fn time_of(value: Value<'_>) -> Option<i64> {
     match value {
-        Json::Number(number) => match number.as_i64() {
-            Some(whole) => Some(from_epoch(whole)),
-            None => from_fraction(number.as_f64()?),
-        },
-        Json::String(text) => {
+        Value::Integer(whole) => Some(from_epoch(whole)),
+        Value::Number(number) => from_fraction(number),
+        Value::Text(text) => {
             let text = text.trim();
             if let Ok(whole) = text.parse::<i64>() {
                 return Some(from_epoch(whole));
@@ -261,3 +349,6 @@ fn from_fraction(number: f64) -> Option<i64> {
     };
     Some((number * per).round() as i64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,69 @@ fn what_is_not_there_is_for_the_operator() {
     }
 }
 
+/// Runs `bench`: exit code, figures in order, what was said on the error stream.
+fn bench_of(
+    rules: &[(&str, &str)],
+    events: &str,
+    strict: bool,
+) -> (i32, Vec<(String, f64, String)>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in rules {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let path = folder.path().join("events.ndjson");
+    fs::write(&path, events).unwrap();
+    let args = BenchArgs { rules: vec![folder.path().to_path_buf()], events: path, strict };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = bench(&args, &mut out, &mut err).unwrap();
+    let figures = String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let [name, value, unit] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("not a name, a value and a unit: {line}");
+            };
+            (name.to_owned(), value.parse().unwrap(), unit.to_owned())
+        })
+        .collect();
+    (code, figures, String::from_utf8(err).unwrap())
+}
+
+#[test]
+fn bench_says_what_it_measured() {
+    let rules = [
+        ("bad.yml", &*rule("bad", "product: p", "{f|nonsense: y}")),
+        ("good.yml", &rule("good", "product: p", "{f: y}")),
+        ("other.yml", &rule("other", "product: q", "{f: y}")),
+    ];
+    let line = r#"{"product":"p","f":"y"}"#;
+    let events = format!("{line}\n\nnonsense\n{line}\n{{\"product\":\"p\",\"f\":\"n\"}}\n");
+    let (code, figures, err) = bench_of(&rules, &events, false);
+    assert_eq!(code, 0);
+    let named: Vec<(&str, &str)> =
+        figures.iter().map(|(name, _, unit)| (name.as_str(), unit.as_str())).collect();
+    assert_eq!(
+        named,
+        [
+            ("decoded", "events/s"),
+            ("parsed", "events/s"),
+            ("rules", "rules"),
+            ("refused", "rules"),
+            ("hits", "hits"),
+            ("compile_ms", "ms"),
+            ("rss_mib", "MiB"),
+        ]
+    );
+    let values: Vec<f64> = figures.iter().map(|(_, value, _)| *value).collect();
+    assert!(values[0] > 0.0 && values[1] > 0.0 && values[6] > 1.0, "{values:?}");
+    assert_eq!(values[2..5], [2.0, 1.0, 2.0]);
+    assert!(err.contains("bad.yml: bad: ") && err.contains("events.ndjson:3: "), "{err}");
+    assert_eq!(bench_of(&rules, &events, true).0, 2);
+    assert_eq!(bench_of(&rules[1..], line, true).0, 0);
+    let (code, figures, err) = bench_of(&rules[1..], "\n", false);
+    assert!(code == 2 && figures.is_empty() && err.contains("no events"), "{err}");
+}
+
 #[test]
 fn lint_finds_what_is_wrong() {
     let lint = |rules: &[(&str, &str)]| {
