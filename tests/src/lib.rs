@@ -4,6 +4,7 @@
 //! it; nothing sleeps for a fixed time. Everything lives below one temporary folder and ends with it.
 
 pub mod faults;
+pub mod figures;
 pub mod generate;
 pub mod https;
 pub mod tls;

@@ -226,6 +226,32 @@ impl<'a> JsonEvent<'a> {
         origin
     }
 
+    /// Appends all that its origin depends on: two events that append the same have the same origin.
+    pub(super) fn spell_origin(&self, out: &mut Vec<u8>) {
+        // UTF-8 has neither.
+        const END: u8 = 0xff;
+        const NUMBER: u8 = 0xfe;
+        let explicit = says_log_source(self.all);
+        for field in self.all.iter().take_while(|field| field.key < names::TIMESTAMP) {
+            let source = (names::CATEGORY..=names::SERVICE).contains(&field.key);
+            if field.key == names::TIME || (source && explicit) {
+                continue;
+            }
+            out.push(field.key.0.to_le_bytes()[0]);
+            match field.held {
+                Held::Text { start, len } => {
+                    out.extend_from_slice(span(self.text, start, len).as_bytes());
+                }
+                Held::Integer(number) => {
+                    out.push(NUMBER);
+                    out.extend_from_slice(&number.to_le_bytes());
+                }
+                _ => {}
+            }
+            out.push(END);
+        }
+    }
+
     fn first(&self, key: Key) -> Option<Held> {
         let at = self.all.partition_point(|field| field.key < key);
         self.all.get(at).filter(|field| field.key == key).map(|field| field.held)

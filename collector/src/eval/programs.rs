@@ -7,13 +7,10 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hengwei_rules::{Program, Scratch, Set};
 
-use super::json::{JsonEvent, Origin};
+use super::json::JsonEvent;
 
 /// Kinds of origin that are remembered; events that make up more begin anew.
 const MAX_KINDS: usize = 16_384;
-
-/// What a text ends with; UTF-8 never has it.
-const END: u8 = 0xff;
 
 /// A set, and what it learnt from the events it was run over.
 #[derive(Debug)]
@@ -54,7 +51,7 @@ impl<'s> Matcher<'s> {
 #[derive(Debug, Default)]
 struct Programs {
     known: HashMap<Box<[u8]>, Arc<Program>, RandomState>,
-    /// The origin of the event before, as [`spell`] writes it, and its program.
+    /// The origin of the event before, as it spells it, and its program.
     last: Option<(Vec<u8>, Arc<Program>)>,
     spelt: Vec<u8>,
 }
@@ -68,7 +65,7 @@ impl Programs {
     /// The program of `set`, always the same one, for an event.
     fn of(&mut self, set: &Set, event: &JsonEvent<'_>) -> &Program {
         self.spelt.clear();
-        spell(&event.origin(), &mut self.spelt);
+        event.spell_origin(&mut self.spelt);
         let same = self.last.as_ref().is_some_and(|(spelt, _)| *spelt == self.spelt);
         if !same {
             let program = match self.known.get(self.spelt.as_slice()) {
@@ -91,48 +88,5 @@ impl Programs {
             }
         }
         &self.last.as_ref().expect("it was just filled").1
-    }
-}
-
-/// Writes an origin so that two are the same when their bytes are.
-fn spell(origin: &Origin<'_>, out: &mut Vec<u8>) {
-    let [category, product, service] = origin.said;
-    for text in [category, product, service, origin.channel, origin.event_type, origin.dataset] {
-        out.extend_from_slice(text.unwrap_or_default().as_bytes());
-        out.push(END);
-    }
-    if let Some(id) = origin.event_id {
-        out.extend_from_slice(&id.to_le_bytes());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_that_differ_are_spelt_differently() {
-        let origins = [
-            Origin::default(),
-            Origin { said: [Some("a"), Some("b"), None], ..Origin::default() },
-            Origin { said: [Some("ab"), None, None], ..Origin::default() },
-            Origin { said: [None, Some("ab"), None], ..Origin::default() },
-            Origin { channel: Some("ab"), ..Origin::default() },
-            Origin { channel: Some("ab"), event_id: Some(0), ..Origin::default() },
-            Origin { channel: Some("ab"), event_id: Some(1), ..Origin::default() },
-            Origin { channel: Some("ab"), event_type: Some("1"), ..Origin::default() },
-            Origin { dataset: Some("ab"), ..Origin::default() },
-        ];
-        let mut spelt: Vec<Vec<u8>> = origins
-            .iter()
-            .map(|origin| {
-                let mut out = Vec::new();
-                spell(origin, &mut out);
-                out
-            })
-            .collect();
-        spelt.sort();
-        spelt.dedup();
-        assert_eq!(spelt.len(), origins.len());
     }
 }

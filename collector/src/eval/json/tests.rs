@@ -145,6 +145,37 @@ fn a_dotted_name_below_a_key_of_the_log_source_is_a_field() {
 }
 
 #[test]
+fn events_of_different_origins_spell_them_differently() {
+    let mut lines: Vec<String> = [
+        r#"{"f":"x"}"#,
+        r#"{"product":"ab","category":"c"}"#,
+        r#"{"product":"a","category":"bc"}"#,
+        r#"{"service":"ab"}"#,
+        r#"{"_ls_service":"ab"}"#,
+        r#"{"Channel":"ab"}"#,
+        r#"{"Channel":"ab","EventID":1}"#,
+        r#"{"Channel":"ab","EventID":"12345678"}"#,
+        r#"{"Channel":"ab","EventType":"1"}"#,
+        r#"{"event.dataset":"ab"}"#,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let number = i64::from_le_bytes(*b"12345678");
+    lines.push(format!("{{\"Channel\":\"ab\",\"EventID\":{number}}}"));
+    let interned = Interned::default();
+    let mut events = JsonEvents::new();
+    let mut spell = |line: &str| {
+        let mut out = Vec::new();
+        read(line, &interned, &mut events).spell_origin(&mut out);
+        out
+    };
+    let spelt: BTreeSet<Vec<u8>> = lines.iter().map(|line| spell(line)).collect();
+    assert_eq!(spelt.len(), lines.len());
+    let same = r#"{"_ls_service":"ab","_time":1,"product":"x","@timestamp":2,"f":"x"}"#;
+    assert_eq!(spell(same), spell(r#"{"_ls_service":"ab","product":"y","_time":3}"#));
+}
+
+#[test]
 fn a_line_that_is_none_leaves_nothing() {
     let interned = Interned::default();
     let mut events = JsonEvents::new();

@@ -22,7 +22,6 @@ mod corpus;
 mod find;
 mod parts;
 mod peers;
-mod row;
 mod store;
 mod usage;
 

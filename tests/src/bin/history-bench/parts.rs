@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use hengwei_tests::figures::{Goal, median, row, row_beside, row_for};
 use rustix::fs::statvfs;
 
 use super::Arguments;
@@ -13,7 +14,6 @@ use super::child::{self, Ingest, Ingested, Opened, Scanned, Task};
 use super::corpus::{Source, Span};
 use super::find::{self, Answer};
 use super::peers;
-use super::row::{Goal, median, row, row_beside, row_for};
 
 const MB: f64 = 1e6;
 const GB: f64 = 1e9;

@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-
-use super::row::median;
+use hengwei_tests::figures::median;
 
 /// A peer that takes so long is asked once.
 const PATIENCE: f64 = 10.0;

@@ -1,32 +1,31 @@
-//! How a figure is printed.
+//! How measurements print a figure: `name value unit`, beside it `| peer value | ratio` where a peer did
+//! the same, and behind it the goal where there is one.
 
 /// What a figure should be, where somebody said so.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Goal {
+pub enum Goal {
     /// The figure itself.
     AtMost(f64),
     /// The figure over the peer's.
     RatioAtMost(f64),
+    /// The figure itself.
+    AtLeast(f64),
+    /// The figure over the peer's.
+    RatioAtLeast(f64),
 }
 
 /// A figure alone.
-pub(super) fn row(name: &str, value: f64, unit: &str) {
+pub fn row(name: &str, value: f64, unit: &str) {
     println!("{name} {} {unit}", figure(value));
 }
 
 /// A figure with its goal.
-pub(super) fn row_for(name: &str, value: f64, unit: &str, goal: Goal) {
+pub fn row_for(name: &str, value: f64, unit: &str, goal: Goal) {
     println!("{name} {} {unit}{}", figure(value), met(value, value, goal));
 }
 
 /// A figure and that of a peer, in the same unit.
-pub(super) fn row_beside(
-    name: &str,
-    value: f64,
-    unit: &str,
-    peer: (&str, f64),
-    goal: Option<Goal>,
-) {
+pub fn row_beside(name: &str, value: f64, unit: &str, peer: (&str, f64), goal: Option<Goal>) {
     let ratio = if peer.1 == 0.0 { f64::NAN } else { value / peer.1 };
     let goal = goal.map(|goal| met(value, ratio, goal)).unwrap_or_default();
     println!(
@@ -39,12 +38,14 @@ pub(super) fn row_beside(
 }
 
 fn met(value: f64, ratio: f64, goal: Goal) -> String {
-    let (figure_is, most, what) = match goal {
-        Goal::AtMost(most) => (value, most, "at most"),
-        Goal::RatioAtMost(most) => (ratio, most, "ratio at most"),
+    let (held, bound, what) = match goal {
+        Goal::AtMost(most) => (value <= most, most, "at most"),
+        Goal::RatioAtMost(most) => (ratio <= most, most, "ratio at most"),
+        Goal::AtLeast(least) => (value >= least, least, "at least"),
+        Goal::RatioAtLeast(least) => (ratio >= least, least, "ratio at least"),
     };
-    let word = if figure_is <= most { "met" } else { "missed" };
-    format!(" | goal: {what} {}: {word}", figure(most))
+    let word = if held { "met" } else { "missed" };
+    format!(" | goal: {what} {}: {word}", figure(bound))
 }
 
 fn figure(value: f64) -> String {
@@ -58,7 +59,7 @@ fn figure(value: f64) -> String {
 }
 
 /// The middle one of several, 0 of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
