@@ -29,7 +29,7 @@ pub(crate) enum Node {
     Keywords(Item),
 }
 
-/// A condition over selections.
+/// A condition over selections, by their places in the order of their names.
 #[derive(Debug)]
 pub(crate) enum Expression {
     And(Vec<Expression>),
@@ -115,7 +115,8 @@ impl Node {
 }
 
 impl Expression {
-    fn new(condition: &ConditionExpr, names: &[&str]) -> Result<Expression, String> {
+    /// Compiles a condition over selections of these names, sorted.
+    pub(crate) fn new(condition: &ConditionExpr, names: &[&str]) -> Result<Expression, String> {
         let many = |all: &[ConditionExpr]| -> Result<Vec<Expression>, String> {
             all.iter().map(|one| Expression::new(one, names)).collect()
         };

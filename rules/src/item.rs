@@ -14,7 +14,10 @@ use crate::pattern::{Pattern, Piece};
 use crate::set::Options;
 use crate::{Event, Key, Value, text};
 
+mod evidence;
 mod transform;
+
+pub use evidence::Shown;
 
 use transform::{Encoded, expanded, expanded_expression, pieces};
 
@@ -137,7 +140,7 @@ impl Item {
 }
 
 /// Below the version where brackets select, the parser escapes them in names.
-fn unescaped(name: &str) -> String {
+pub(crate) fn unescaped(name: &str) -> String {
     name.replace("\\[", "[").replace("\\]", "]")
 }
 
@@ -226,15 +229,20 @@ impl Test {
 
 fn refers(left: Value<'_>, right: Value<'_>, place: Place, cased: bool) -> bool {
     let (Some(left), Some(right)) = (text::of(left), text::of(right)) else { return false };
+    reference(&right, place, cased).matches(&left)
+}
+
+/// The value of the other field as a pattern.
+fn reference(right: &str, place: Place, cased: bool) -> Pattern {
     let mut pieces = Vec::with_capacity(3);
     if place.open_start {
         pieces.push(Piece::Any);
     }
-    pieces.push(Piece::Text(right.into_owned()));
+    pieces.push(Piece::Text(right.to_owned()));
     if place.open_end {
         pieces.push(Piece::Any);
     }
-    Pattern::new(&pieces, cased).matches(&left)
+    Pattern::new(&pieces, cased)
 }
 
 impl Operator {

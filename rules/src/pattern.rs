@@ -4,6 +4,8 @@
 //! first to its last character. This is the plain algorithm on purpose: it is the one the compiled
 //! matcher is compared with.
 
+use std::ops::Range;
+
 use crate::text::fold;
 
 /// The characters `windash` takes for each other.
@@ -80,27 +82,37 @@ impl Pattern {
     /// Whether the whole of `text` matches.
     pub(crate) fn matches(&self, text: &str) -> bool {
         if text.is_ascii() {
-            self.matches_in(text.len(), |index| char::from(text.as_bytes()[index]))
+            self.matches_in(text.len(), |index| char::from(text.as_bytes()[index])).is_some()
         } else {
             let characters: Vec<char> = text.chars().collect();
-            self.matches_in(characters.len(), |index| characters[index])
+            self.matches_in(characters.len(), |index| characters[index]).is_some()
         }
     }
 
-    fn matches_in(&self, len: usize, at: impl Fn(usize) -> char) -> bool {
+    /// Where it stands in a text that matches, in bytes: what is written, without the runs of `*` at
+    /// its ends.
+    pub(crate) fn stands(&self, text: &str) -> Option<Range<usize>> {
+        let (starts, characters): (Vec<usize>, Vec<char>) = text.char_indices().unzip();
+        let found = self.matches_in(characters.len(), |index| characters[index])?;
+        let byte = |index: usize| starts.get(index).copied().unwrap_or(text.len());
+        Some(byte(found.start)..byte(found.end))
+    }
+
+    /// Where it stands, in characters.
+    fn matches_in(&self, len: usize, at: impl Fn(usize) -> char) -> Option<Range<usize>> {
         let (mut from, mut to) = (0, len);
         let mut segments = self.segments.as_slice();
         if segments.is_empty() {
-            return self.open_start || self.open_end || len == 0;
+            return (self.open_start || self.open_end || len == 0).then_some(0..len);
         }
         if !self.open_start && !self.open_end && segments.len() == 1 && segments[0].len() != len {
-            return false;
+            return None;
         }
         if !self.open_start
             && let [first, rest @ ..] = segments
         {
             if len < first.len() || !self.stands_at(first, 0, &at) {
-                return false;
+                return None;
             }
             from = first.len();
             segments = rest;
@@ -109,22 +121,21 @@ impl Pattern {
             && let [rest @ .., last] = segments
         {
             if to < from + last.len() || !self.stands_at(last, to - last.len(), &at) {
-                return false;
+                return None;
             }
             to -= last.len();
             segments = rest;
         }
         // The leftmost place is enough: whatever follows has most room then.
-        segments.iter().all(|segment| {
-            let Some(last) = to.checked_sub(segment.len()) else { return false };
-            match (from..=last).find(|&start| self.stands_at(segment, start, &at)) {
-                Some(start) => {
-                    from = start + segment.len();
-                    true
-                }
-                None => false,
-            }
-        })
+        let mut first = (!self.open_start).then_some(0);
+        for segment in segments {
+            let last = to.checked_sub(segment.len())?;
+            let start = (from..=last).find(|&start| self.stands_at(segment, start, &at))?;
+            first = first.or(Some(start));
+            from = start + segment.len();
+        }
+        let end = if self.open_end { from } else { len };
+        Some(first.unwrap_or(to)..end)
     }
 
     fn stands_at(&self, segment: &[Unit], start: usize, at: &impl Fn(usize) -> char) -> bool {
@@ -189,6 +200,29 @@ mod tests {
     #[test]
     fn a_dash_is_any_of_its_kind() {
         check(&[Piece::Dash, text("e")], &["-e", "/E", "–e", "—e", "―e"], &["e", "+e"]);
+    }
+
+    #[test]
+    fn where_it_stands_leaves_out_the_runs_at_its_ends() {
+        let any = Piece::Any;
+        for (pieces, haystack, expected) in [
+            (vec![text("abc")], "ABC", Some(0..3)),
+            (vec![any.clone(), text("b"), any.clone()], "abcb", Some(1..2)),
+            (vec![any.clone(), text("cb")], "abcb", Some(2..4)),
+            (vec![text("a"), any.clone()], "abcb", Some(0..1)),
+            (
+                vec![any.clone(), text("a"), any.clone(), text("c"), any.clone()],
+                "xaxxcx",
+                Some(1..5),
+            ),
+            (vec![any.clone(), text("卫"), any.clone()], "衡卫衡", Some(3..6)),
+            (vec![text("a"), any.clone(), text("b")], "axxb", Some(0..4)),
+            (vec![any.clone(), text("a"), any.clone(), text("b")], "xaxb", Some(1..4)),
+            (vec![any.clone()], "abc", Some(0..3)),
+            (vec![text("a")], "b", None),
+        ] {
+            assert_eq!(Pattern::new(&pieces, false).stands(haystack), expected, "{pieces:?}");
+        }
     }
 
     #[test]

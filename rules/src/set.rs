@@ -3,7 +3,7 @@
 //! What cannot be honoured whole is refused by name and the rest is used. Rules are found by log
 //! source, so that an event meets only those that ask for one of its own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rsigma_parser::{
@@ -73,6 +73,8 @@ pub struct Set {
     by_source: Vec<Vec<usize>>,
     /// By the numbers of the log sources it is for, ascending.
     programs: RwLock<HashMap<Box<[u32]>, Arc<Program>>>,
+    /// Names of the documents that hold filters, for explanations.
+    filter_documents: BTreeSet<String>,
     options: Options,
 }
 
@@ -114,6 +116,11 @@ impl Set {
 
     pub(crate) fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Whether a document holds filters.
+    pub(crate) fn has_filters(&self, document: &str) -> bool {
+        self.filter_documents.contains(document)
     }
 
     /// Appends the indices of the detection rules that `event` matches, ascending, each once: rule by
@@ -241,6 +248,7 @@ struct Compiler<'a> {
     rules: Vec<Rule>,
     correlations: Vec<(String, CorrelationRule, bool)>,
     filters: Vec<(String, FilterRule)>,
+    filter_documents: BTreeSet<String>,
     refused: Vec<Refused>,
 }
 
@@ -252,6 +260,7 @@ impl<'a> Compiler<'a> {
             rules: Vec::new(),
             correlations: Vec::new(),
             filters: Vec::new(),
+            filter_documents: BTreeSet::new(),
             refused: Vec::new(),
         }
     }
@@ -282,7 +291,10 @@ impl<'a> Compiler<'a> {
             SigmaDocument::Correlation(rule) => {
                 self.correlations.push((name, rule, parsed.states_condition));
             }
-            SigmaDocument::Filter(rule) => self.filters.push((name, rule)),
+            SigmaDocument::Filter(rule) => {
+                self.filter_documents.insert(name.clone());
+                self.filters.push((name, rule));
+            }
         }
     }
 
@@ -329,7 +341,12 @@ impl<'a> Compiler<'a> {
         self.apply_filters();
         self.resolve_correlations();
         self.link();
-        let mut set = Set { rules: self.rules, options: self.options.clone(), ..Set::default() };
+        let mut set = Set {
+            rules: self.rules,
+            filter_documents: self.filter_documents,
+            options: self.options.clone(),
+            ..Set::default()
+        };
         for (index, rule) in set.rules.iter().enumerate() {
             if let Some(id) = &rule.id {
                 set.by_id.entry(id.clone()).or_insert(index);
@@ -375,7 +392,7 @@ impl<'a> Compiler<'a> {
         compile(&source)?;
         let mut narrowed = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            if source.covers(&rule.log_source) && is_meant(&filter.rules, rule) {
+            if concerns(filter, &source, rule) {
                 narrowed.push((index, compile(&rule.log_source)?));
             }
         }
@@ -520,15 +537,17 @@ pub(crate) fn mapped<'a>(
     }
 }
 
-fn is_meant(target: &FilterRuleTarget, rule: &Rule) -> bool {
-    match target {
+/// Whether a filter for `source` narrows a rule.
+pub(crate) fn concerns(filter: &FilterRule, source: &LogSource, rule: &Rule) -> bool {
+    let meant = match &filter.rules {
         FilterRuleTarget::Any => true,
         FilterRuleTarget::Specific(names) => names.iter().any(|name| {
             name.eq_ignore_ascii_case("all")
                 || rule.id.as_deref() == Some(name)
                 || rule.name.as_deref() == Some(name)
         }),
-    }
+    };
+    meant && source.covers(&rule.log_source)
 }
 
 fn check_version(declared: Option<u32>) -> Result<(), String> {
@@ -538,7 +557,7 @@ fn check_version(declared: Option<u32>) -> Result<(), String> {
     Ok(())
 }
 
-fn sigma_names(taxonomy: Option<&str>) -> Result<bool, String> {
+pub(crate) fn sigma_names(taxonomy: Option<&str>) -> Result<bool, String> {
     match taxonomy {
         None | Some("sigma") => Ok(true),
         Some("ecs") => Ok(false),
@@ -546,7 +565,7 @@ fn sigma_names(taxonomy: Option<&str>) -> Result<bool, String> {
     }
 }
 
-fn log_source(source: &rsigma_parser::LogSource) -> Result<LogSource, String> {
+pub(crate) fn log_source(source: &rsigma_parser::LogSource) -> Result<LogSource, String> {
     if let Some(name) = source.custom.keys().min() {
         return Err(format!("log source key {name:?} is not supported"));
     }
