@@ -54,7 +54,7 @@ enum Verb {
     Run,
     /// Checks the configuration, without starting anything
     Check,
-    /// Rules without a daemon: eval, bench, test, lint
+    /// Rules without a daemon: eval, bench, explain, test, lint
     #[command(subcommand)]
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
@@ -112,6 +112,8 @@ enum RulesVerb {
     Eval(eval::EvalArgs),
     /// How many events of a file the rules take in a second, on one thread
     Bench(eval::BenchArgs),
+    /// Why a rule matched events of a file, or why it did not
+    Explain(eval::ExplainArgs),
     /// What is wrong with rules
     Lint(eval::LintArgs),
     /// Runs the examples beside rules
@@ -200,6 +202,9 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Verb::Check => check(&cli.config, out),
         Verb::Rules(RulesVerb::Eval(args)) => eval::eval(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Bench(args)) => eval::bench(&args, out, &mut std::io::stderr()),
+        Verb::Rules(RulesVerb::Explain(args)) => {
+            eval::explain(&args, cli.json, out, &mut std::io::stderr())
+        }
         Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Test(args)) => {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })

@@ -1,4 +1,4 @@
-//! `rules eval`, `rules bench` and `rules lint`: rules over JSON events, offline.
+//! `rules eval`, `rules bench`, `rules lint` and `rules explain`: rules over JSON events, offline.
 //!
 //! In: folders of rules and a file with one JSON object per line, flat or nested. Out: for each
 //! line the rules it matched and the correlations it completed, one `{"line":n,"rule":"<id>"}`
@@ -14,11 +14,13 @@ use anyhow::Context as _;
 use hengwei_rules::{Correlator, Document, Names, Options, Reference, Refused, Rule, Set, lint};
 
 mod bench;
+mod explain;
 mod json;
 mod names;
 mod programs;
 
 pub use bench::{BenchArgs, bench};
+pub use explain::{ExplainArgs, explain};
 pub use json::{JsonEvent, JsonEvents, NotAnEvent, Origin};
 pub use names::Interned;
 pub use programs::Matcher;

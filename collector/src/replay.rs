@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::alerts::{Alert, NoPast};
 use crate::decode;
 use crate::detect::{Batch, Detector, Rules};
-use crate::event::{FieldNames, OWN_AGENT, Sender};
+use crate::event::{EventRef, Events, FieldNames, OWN_AGENT, Sender};
 use crate::time;
 
 /// Records of one block.
@@ -27,6 +27,17 @@ pub struct ReplayArgs {
     /// Folder of Sigma rules; repeats.
     #[arg(long = "rules", required = true, value_name = "DIR")]
     pub rules: Vec<PathBuf>,
+    /// What raw lines do not say of themselves.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Raw logs.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// What raw lines do not say of themselves.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Reading {
     /// Zone of stamps that carry none: an IANA name or an offset.
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     pub tz: String,
@@ -36,17 +47,17 @@ pub struct ReplayArgs {
     /// Dataset of every line, when it is not to be found out.
     #[arg(long, value_name = "NAME", default_value = "")]
     pub dataset: String,
-    /// Raw logs.
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
 }
 
 /// Runs `replay`: one alert per line, in its final state, in the order they were raised.
 pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let rules = Arc::new(Rules::new(load(&args.rules)?.0));
-    let mut bench = Bench::new(rules, Level::High, &args.tz);
+    let mut bench = Bench::new(rules, Level::High, &args.reading.tz);
     for file in &args.files {
-        bench.file(file, args)?;
+        raw_lines(file, &args.reading, &mut |origin, created, bodies| {
+            bench.records(origin, Kind::Log, created, bodies);
+            Ok(())
+        })?;
     }
     for alert in bench.detector.book.all() {
         writeln!(out, "{}", serde_json::to_string(alert)?)?;
@@ -80,68 +91,104 @@ struct Bench {
 
 impl Bench {
     fn new(rules: Arc<Rules>, threshold: Level, zone: &str) -> Bench {
-        let sender = Sender {
-            agent: "replay".into(),
-            host: "replay".into(),
-            site: "".into(),
-            system: "".into(),
-            zone: zone.into(),
-        };
-        Bench { detector: Detector::new(Arc::clone(&rules), threshold), rules, sender, number: 1 }
-    }
-
-    fn file(&mut self, path: &Path, args: &ReplayArgs) -> anyhow::Result<()> {
-        let context = || format!("{}: can't be read", path.display());
-        let file = std::fs::File::open(path).with_context(context)?;
-        let created = match args.year {
-            Some(year) => end_of(year, &args.tz)?,
-            None => file.metadata()?.modified().ok().and_then(unix_nanos).unwrap_or_else(time::now),
-        };
-        let origin = Origin {
-            source: "files".into(),
-            path: path.display().to_string(),
-            dataset: args.dataset.clone(),
-            charset: String::new(),
-        };
-        let mut reader = std::io::BufReader::new(file);
-        let mut bodies = Vec::new();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            let ended = reader.read_until(b'\n', &mut line).with_context(context)? == 0;
-            if !ended {
-                while matches!(line.last(), Some(b'\n' | b'\r')) {
-                    line.pop();
-                }
-                line.truncate(limits::MAX_ORIGINAL);
-                bodies.push(Body::Original(Bytes::copy_from_slice(&line)));
-            }
-            if bodies.len() == BLOCK || ended {
-                self.records(&origin, Kind::Log, created, std::mem::take(&mut bodies));
-            }
-            if ended {
-                return Ok(());
-            }
-        }
+        let (detector, sender) = (Detector::new(Arc::clone(&rules), threshold), sender(zone));
+        Bench { detector, rules, sender, number: 1 }
     }
 
     fn records(&mut self, origin: &Origin, kind: Kind, created: i64, bodies: Vec<Body>) {
-        let records = bodies
-            .into_iter()
-            .map(|body| {
-                let number = self.number;
-                self.number += 1;
-                let time = if matches!(body, Body::Fields(_)) { created } else { 0 };
-                Record { number, time, created, body: Some(body), ..Record::default() }
-            })
-            .collect();
-        let block = Block { origins: vec![origin.clone()], records };
-        // Nothing is ahead of the time it was taken in: an old log is not suspect for being replayed.
-        let context = decode::Context { sender: &self.sender, ingested: time::now(), kind };
-        let events = decode::block(block, &context);
+        let first = self.number;
+        self.number += bodies.len() as u64;
+        let events = decoded(&self.sender, origin, kind, created, first, bodies);
         let matches = self.rules.matches(&self.sender, &events);
         let batch = Batch { sender: &self.sender, events: &events, kind, epoch: &[0; 16] };
         self.detector.judge(&NoPast, &batch, &matches, created);
+    }
+}
+
+/// Shows the event of each line of a raw log, with the line's number.
+pub(crate) fn each_event(
+    path: &Path,
+    reading: &Reading,
+    see: &mut dyn FnMut(u64, EventRef<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let sender = sender(&reading.tz);
+    let mut first = 1;
+    raw_lines(path, reading, &mut |origin, created, bodies| {
+        let lines = bodies.len() as u64;
+        let events = decoded(&sender, origin, Kind::Log, created, first, bodies);
+        first += lines;
+        events.iter(&sender).try_for_each(|event| see(event.event.number, event))
+    })
+}
+
+fn sender(zone: &str) -> Sender {
+    Sender {
+        agent: "replay".into(),
+        host: "replay".into(),
+        site: "".into(),
+        system: "".into(),
+        zone: zone.into(),
+    }
+}
+
+/// What is understood of records numbered from `first`.
+fn decoded(
+    sender: &Sender,
+    origin: &Origin,
+    kind: Kind,
+    created: i64,
+    first: u64,
+    bodies: Vec<Body>,
+) -> Events {
+    let records = (first..)
+        .zip(bodies)
+        .map(|(number, body)| {
+            let time = if matches!(body, Body::Fields(_)) { created } else { 0 };
+            Record { number, time, created, body: Some(body), ..Record::default() }
+        })
+        .collect();
+    let block = Block { origins: vec![origin.clone()], records };
+    // Nothing is ahead of the time it was taken in: an old log is not suspect for being replayed.
+    decode::block(block, &decode::Context { sender, ingested: time::now(), kind })
+}
+
+/// Shows the lines of a raw log in blocks: where they come from, when they were read, and the lines.
+fn raw_lines(
+    path: &Path,
+    reading: &Reading,
+    see: &mut dyn FnMut(&Origin, i64, Vec<Body>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let context = || format!("{}: can't be read", path.display());
+    let file = std::fs::File::open(path).with_context(context)?;
+    let created = match reading.year {
+        Some(year) => end_of(year, &reading.tz)?,
+        None => file.metadata()?.modified().ok().and_then(unix_nanos).unwrap_or_else(time::now),
+    };
+    let origin = Origin {
+        source: "files".into(),
+        path: path.display().to_string(),
+        dataset: reading.dataset.clone(),
+        charset: String::new(),
+    };
+    let mut reader = std::io::BufReader::new(file);
+    let mut bodies = Vec::new();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let ended = reader.read_until(b'\n', &mut line).with_context(context)? == 0;
+        if !ended {
+            while matches!(line.last(), Some(b'\n' | b'\r')) {
+                line.pop();
+            }
+            line.truncate(limits::MAX_ORIGINAL);
+            bodies.push(Body::Original(Bytes::copy_from_slice(&line)));
+        }
+        if bodies.len() == BLOCK || ended {
+            see(&origin, created, std::mem::take(&mut bodies))?;
+        }
+        if ended {
+            return Ok(());
+        }
     }
 }
 
