@@ -5,13 +5,17 @@
 //! each; on the error stream, what was refused. Field names are taken as given, nothing is mapped
 //! and nothing is stored: the same evaluator as the collector's, without the rest of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hengwei_rules::{Correlator, Document, Names, Options, Reference, Refused, Rule, Set, lint};
+use hengwei_rules::{
+    Correlator, Document, Names, Options, Reference, Refused, Rule, Set, lint_knowing, lint_set,
+};
+
+use crate::event::names::KNOWN;
 
 mod bench;
 mod explain;
@@ -124,22 +128,15 @@ pub fn lint_rules(
     for refusal in &refused {
         writeln!(out, "{}: error: refused: {}", refusal.document, short(refusal))?;
     }
-    for (id, documents) in repeated(&set) {
-        errors += 1;
-        writeln!(
-            out,
-            "{}: error: id: {id} is also in {}",
-            documents[0],
-            documents[1..].join(", ")
-        )?;
-    }
-    for (name, text) in &sources.texts {
-        for finding in lint(text) {
-            let grade = if finding.error { "error" } else { "warning" };
-            errors += usize::from(finding.error);
-            let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
-            writeln!(out, "{name}{line}: {grade}: {}: {}", finding.check, finding.message)?;
-        }
+    let known = |field: &str| KNOWN.contains(&field);
+    let of_texts = sources.texts.iter().flat_map(|(name, text)| {
+        lint_knowing(text, &known).into_iter().map(|finding| (name.clone(), finding))
+    });
+    for (name, finding) in lint_set(&set).into_iter().chain(of_texts) {
+        let grade = if finding.error { "error" } else { "warning" };
+        errors += usize::from(finding.error);
+        let line = finding.line.map(|line| format!(":{line}")).unwrap_or_default();
+        writeln!(out, "{name}{line}: {grade}: {}: {}", finding.check, finding.message)?;
     }
     out.flush()?;
     Ok(if errors > 0 { FINDING } else { FINE })
@@ -150,18 +147,6 @@ fn short(refusal: &Refused) -> String {
         Some(rule) => format!("{rule}: {}", refusal.reason),
         None => refusal.reason.clone(),
     }
-}
-
-/// Ids that more than one rule has, with their documents.
-fn repeated(set: &Set) -> BTreeMap<&str, Vec<&str>> {
-    let mut documents: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for rule in set.rules() {
-        if let Some(id) = &rule.id {
-            documents.entry(id).or_default().push(&rule.document);
-        }
-    }
-    documents.retain(|_, documents| documents.len() > 1);
-    documents
 }
 
 fn mendable(error: &anyhow::Error, err: &mut dyn Write) -> anyhow::Result<i32> {

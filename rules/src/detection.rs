@@ -162,7 +162,7 @@ impl Expression {
 
 /// The selections a pattern names: `them` leaves out those that begin with an underscore, and so
 /// does a pattern that doesn't begin with one itself.
-fn chosen(pattern: &SelectorPattern, names: &[&str]) -> Vec<usize> {
+pub(crate) fn chosen(pattern: &SelectorPattern, names: &[&str]) -> Vec<usize> {
     let (glob, hidden) = match pattern {
         SelectorPattern::Them => ("*", false),
         SelectorPattern::Pattern(glob) => (glob.as_str(), glob.starts_with('_')),

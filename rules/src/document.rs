@@ -25,6 +25,10 @@ pub(crate) struct Parsed {
     pub(crate) document: SigmaDocument,
     /// Whether a correlation states its condition.
     pub(crate) states_condition: bool,
+    /// As it is written; nothing where documents build on each other.
+    pub(crate) source: Value,
+    /// Lines of the text in front of it.
+    pub(crate) line: usize,
 }
 
 /// A document that did not.
@@ -45,7 +49,7 @@ pub(crate) fn parse(text: &str) -> Vec<Result<Parsed, Failed>> {
         })];
     }
     let chunks = split(text);
-    let values: Vec<Result<Value, String>> = chunks.iter().map(|chunk| read(chunk)).collect();
+    let values: Vec<Result<Value, String>> = chunks.iter().map(|(_, chunk)| read(chunk)).collect();
     let acts = |value: &Result<Value, String>| {
         value.as_ref().is_ok_and(|value| value.get("action").is_some())
     };
@@ -55,29 +59,32 @@ pub(crate) fn parse(text: &str) -> Vec<Result<Parsed, Failed>> {
     chunks
         .iter()
         .zip(values)
-        .filter_map(|(chunk, value)| match value {
+        .filter_map(|((line, chunk), value)| match value {
             // A comment between separators, or nothing behind the last one.
             Ok(Value::Null) => None,
-            Ok(value) => Some(one(chunk, &value)),
+            Ok(value) => Some(one(*line, chunk, value)),
             Err(reason) => Some(Err(Failed { rule: line_id(chunk), reason })),
         })
         .collect()
 }
 
-/// Splits at the lines YAML separates documents with; those cannot be part of a value.
-fn split(text: &str) -> Vec<&str> {
+/// Splits at the lines YAML separates documents with; those cannot be part of a value. Each comes
+/// with the number of lines in front of it.
+fn split(text: &str) -> Vec<(usize, &str)> {
     let mut chunks = Vec::new();
     let mut start = 0;
+    let mut first = 0;
     let mut at = 0;
-    for line in text.split_inclusive('\n') {
+    for (number, line) in text.split_inclusive('\n').enumerate() {
         let bare = line.trim_end();
         if bare == "---" || line.starts_with("--- ") || bare == "..." {
-            chunks.push(&text[start..at]);
+            chunks.push((first, &text[start..at]));
             start = at + bare.len().min(3);
+            first = number;
         }
         at += line.len();
     }
-    chunks.push(&text[start..]);
+    chunks.push((first, &text[start..]));
     chunks
 }
 
@@ -95,16 +102,16 @@ fn read(chunk: &str) -> Result<Value, String> {
     }
 }
 
-fn one(chunk: &str, value: &Value) -> Result<Parsed, Failed> {
-    let failed = |reason: String| Failed { rule: named(value), reason: flat(&reason) };
+fn one(line: usize, chunk: &str, source: Value) -> Result<Parsed, Failed> {
+    let failed = |reason: String| Failed { rule: named(&source), reason: flat(&reason) };
     let collection = parse_sigma_yaml(chunk).map_err(|error| failed(error.to_string()))?;
     if !collection.errors.is_empty() {
         return Err(failed(collection.errors.join("; ")));
     }
     let states_condition =
-        value.get("correlation").is_some_and(|inner| inner.get("condition").is_some());
+        source.get("correlation").is_some_and(|inner| inner.get("condition").is_some());
     match documents(collection).pop() {
-        Some(document) => Ok(Parsed { document, states_condition }),
+        Some(document) => Ok(Parsed { document, states_condition, source, line }),
         None => Err(failed("no rule".to_owned())),
     }
 }
@@ -125,7 +132,9 @@ fn with_actions(text: &str, values: &[Result<Value, String>]) -> Vec<Result<Pars
         .collect();
     documents(collection)
         .into_iter()
-        .map(|document| Ok(Parsed { document, states_condition: true }))
+        .map(|document| {
+            Ok(Parsed { document, states_condition: true, source: Value::Null, line: 0 })
+        })
         .chain(errors)
         .collect()
 }

@@ -13,6 +13,7 @@
 use serde::Serialize;
 
 use crate::Group;
+pub(crate) use told::written as modifier;
 
 mod explainer;
 mod text;

@@ -38,6 +38,17 @@ pub(crate) fn compile(expression: &str, flags: Flags) -> Result<Regex, String> {
         })
 }
 
+/// Whether an expression that compiles takes more memory than this.
+pub(crate) fn is_larger(expression: &str, flags: Flags, bytes: usize) -> bool {
+    let built = RegexBuilder::new(&translate(expression))
+        .case_insensitive(flags.ignore_case)
+        .multi_line(flags.multi_line)
+        .dot_matches_new_line(flags.dot_all)
+        .size_limit(bytes)
+        .build();
+    matches!(built, Err(regex::Error::CompiledTooBig(_)))
+}
+
 fn translate(expression: &str) -> String {
     let characters: Vec<char> = expression.chars().collect();
     let mut out = String::with_capacity(expression.len() + 8);

@@ -40,7 +40,7 @@ mod testing;
 
 pub use correlation::{BaseHit, Group, MAX_LOCATOR_BYTES, MAX_TEXT_BYTES, Reference};
 pub use correlator::{Correlator, Fired, RestoreError, Total};
-pub use lint::{Finding, lint};
+pub use lint::{Finding, lint, lint_knowing, lint_set};
 pub use program::{Observer, Program, Scratch, Wanted};
 pub use rule::{Attributes, Level, Rule};
 pub use set::{Document, Mapping, Options, Refused, Set};

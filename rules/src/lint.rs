@@ -1,9 +1,26 @@
 //! What is worth mending in a rule, beside what is refused.
 //!
-//! In: the text of a document. Out: findings of the parser's linter, which checks metadata against
-//! the standard. Keys of ours (`hengwei`, `hengwei.*`) are not findings.
+//! In: the text of a document. Out: findings, each with the line it is about. Metadata is checked
+//! against the standard by the parser's linter; what it does not look at is checked here, by the
+//! lists [`CHECKS`] (a document as a whole) and [`values::CHECKS`] (one item of a selection): to add
+//! a check, write its function and name it there. An error is what the standard forbids; everything
+//! of ours is advice, a warning. Nothing here changes what a rule matches.
 
-use rsigma_parser::{Severity, lint_yaml_str};
+use rsigma_parser::{Detections, LintRule, LintWarning, Severity, SigmaDocument, lint_yaml_str};
+use yaml_serde::Value;
+
+use crate::document;
+use crate::set::Set;
+
+mod condition;
+mod head;
+mod values;
+
+/// Findings of one text; whoever has more mends these first.
+const MAX_FINDINGS: usize = 1000;
+
+/// Namespaces of tags beside those of the standard: clauses of the Chinese classified protection.
+const TAG_NAMESPACES: &[&str] = &["mlps"];
 
 /// Something worth mending.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,12 +35,54 @@ pub struct Finding {
     pub line: Option<u64>,
 }
 
+/// What is checked of a document beside what the parser's linter checks.
+const CHECKS: &[fn(&Subject<'_>, &mut Report<'_>)] = &[
+    head::missing,
+    head::misspelt,
+    head::tags,
+    condition::unused,
+    condition::alone,
+    condition::repeated,
+    condition::unselective,
+    values::check,
+];
+
 /// Looks through the documents of a text. Advice on style is left out.
 pub fn lint(text: &str) -> Vec<Finding> {
+    lint_knowing(text, &|_| true)
+}
+
+/// The same, with the fields that events are known to have: a rule with `taxonomy: ecs` that asks for
+/// another is told so.
+pub fn lint_knowing(text: &str, known_field: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    let parsed = document::parse(text);
+    // What is refused for its size or depth is nothing for another parser either.
+    let mut findings = match parsed.iter().any(Result::is_ok) {
+        true => of_parser(text),
+        false => Vec::new(),
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    for parsed in parsed.into_iter().flatten() {
+        let lines = lines.get(parsed.line..).unwrap_or_default();
+        let mut report = Report { findings, lines, first: parsed.line };
+        let subject = Subject::new(&parsed.document, &parsed.source, known_field);
+        CHECKS.iter().for_each(|check| check(&subject, &mut report));
+        findings = report.findings;
+    }
+    findings.truncate(MAX_FINDINGS);
+    findings
+}
+
+fn of_parser(text: &str) -> Vec<Finding> {
+    let of_ours = |warning: &LintWarning| {
+        warning.rule == LintRule::UnknownTagNamespace
+            && TAG_NAMESPACES.iter().any(|name| warning.message.contains(&format!("{name:?}")))
+    };
     lint_yaml_str(text)
         .into_iter()
         .filter(|warning| matches!(warning.severity, Severity::Error | Severity::Warning))
-        .filter(|warning| !warning.message.contains("hengwei"))
+        .filter(|warning| !of_ours(warning))
+        .take(MAX_FINDINGS)
         .map(|warning| Finding {
             check: warning.rule.to_string(),
             error: warning.severity == Severity::Error,
@@ -32,3 +91,179 @@ pub fn lint(text: &str) -> Vec<Finding> {
         })
         .collect()
 }
+
+/// What a set as a whole shows: ids, titles and names that more than one rule has. Each finding comes
+/// with the document of the first of them.
+pub fn lint_set(set: &Set) -> Vec<(String, Finding)> {
+    let mut findings = Vec::new();
+    type Of = for<'a> fn(&'a crate::Rule) -> Option<&'a str>;
+    let checks: [(&str, bool, Of); 3] = [
+        ("id", true, |rule| rule.id.as_deref()),
+        ("duplicate_name", false, |rule| rule.name.as_deref()),
+        ("duplicate_title", false, |rule| Some(&rule.title)),
+    ];
+    for (check, error, of) in checks {
+        let mut documents: std::collections::BTreeMap<&str, Vec<&str>> = Default::default();
+        for rule in set.rules() {
+            if let Some(name) = of(rule) {
+                documents.entry(name).or_default().push(&rule.document);
+            }
+        }
+        for (name, documents) in documents {
+            if let [first, others @ ..] = documents.as_slice()
+                && !others.is_empty()
+            {
+                let message = format!("{name} is also in {}", others.join(", "));
+                let finding = Finding { check: check.to_owned(), error, message, line: None };
+                findings.push(((*first).to_owned(), finding));
+            }
+        }
+    }
+    findings
+}
+
+/// A document under inspection.
+struct Subject<'a> {
+    /// As it is written; nothing where documents build on each other.
+    source: &'a Value,
+    kind: Kind,
+    has_id: bool,
+    has_status: bool,
+    tags: &'a [String],
+    detections: Option<&'a Detections>,
+    /// Whether its field names are those of events.
+    names_of_events: bool,
+    known_field: &'a dyn Fn(&str) -> bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rule,
+    Correlation,
+    Filter,
+}
+
+impl<'a> Subject<'a> {
+    fn new(
+        document: &'a SigmaDocument,
+        source: &'a Value,
+        known_field: &'a dyn Fn(&str) -> bool,
+    ) -> Subject<'a> {
+        let ecs = |taxonomy: &Option<String>| taxonomy.as_deref() == Some("ecs");
+        match document {
+            SigmaDocument::Rule(rule) => Subject {
+                source,
+                kind: Kind::Rule,
+                has_id: rule.id.is_some(),
+                has_status: rule.status.is_some(),
+                tags: &rule.tags,
+                detections: Some(&rule.detection),
+                names_of_events: ecs(&rule.taxonomy),
+                known_field,
+            },
+            SigmaDocument::Correlation(rule) => Subject {
+                source,
+                kind: Kind::Correlation,
+                has_id: rule.id.is_some(),
+                has_status: rule.status.is_some(),
+                tags: &rule.tags,
+                detections: None,
+                names_of_events: ecs(&rule.taxonomy),
+                known_field,
+            },
+            SigmaDocument::Filter(filter) => Subject {
+                source,
+                kind: Kind::Filter,
+                has_id: filter.id.is_some(),
+                // A filter has none.
+                has_status: true,
+                tags: &filter.tags,
+                detections: Some(&filter.detection),
+                names_of_events: ecs(&filter.taxonomy),
+                known_field,
+            },
+        }
+    }
+
+    /// Selections by name, in its order.
+    fn selections(&self) -> Vec<(&'a str, &'a rsigma_parser::Detection)> {
+        let mut named: Vec<_> = self
+            .detections
+            .into_iter()
+            .flat_map(|detections| &detections.named)
+            .map(|(name, tree)| (name.as_str(), tree))
+            .collect();
+        named.sort_unstable_by_key(|(name, _)| *name);
+        named
+    }
+}
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a> {
+    /// The document.
+    Top,
+    /// A key of it.
+    Key(&'a str),
+    Condition,
+    Selection(&'a str),
+    /// A selection, and the key of an item in it as the rule writes it.
+    Item(&'a str, &'a str),
+}
+
+/// Findings, and the lines of the document they are about.
+struct Report<'a> {
+    findings: Vec<Finding>,
+    lines: &'a [&'a str],
+    /// Lines of the text in front of those.
+    first: usize,
+}
+
+impl Report<'_> {
+    fn warn(&mut self, check: &str, place: Place<'_>, message: String) {
+        if self.findings.len() >= MAX_FINDINGS {
+            return;
+        }
+        let line = self.line(place).map(|line| (self.first + line + 1) as u64);
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.findings.push(Finding { check: check.to_owned(), error: false, message, line });
+    }
+
+    /// Where a place is written, as far as one can tell from how lines begin.
+    fn line(&self, place: Place<'_>) -> Option<usize> {
+        let from = |start: usize, key: &str| {
+            let found = self.lines.iter().skip(start).position(|line| begins(line, key));
+            found.map(|found| start + found)
+        };
+        let top = |key: &str| {
+            self.lines
+                .iter()
+                .position(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
+        };
+        let detection = || top("detection").or_else(|| top("filter")).map_or(0, |line| line + 1);
+        match place {
+            Place::Top => self.lines.iter().position(|line| {
+                let line = line.trim();
+                !line.is_empty() && !line.starts_with('#') && line != "---"
+            }),
+            Place::Key(key) => top(key),
+            Place::Condition => from(detection(), "condition"),
+            Place::Selection(name) => from(detection(), name),
+            Place::Item(name, key) => {
+                let selection = from(detection(), name)?;
+                from(selection, key).or(Some(selection))
+            }
+        }
+    }
+}
+
+/// Whether a line begins with a key: quoted or not, of a map or of a list of maps.
+fn begins(line: &str, key: &str) -> bool {
+    let line = line.trim_start().trim_start_matches("- ").trim_start();
+    let line = line.strip_prefix(['"', '\'']).unwrap_or(line);
+    let Some(rest) = line.strip_prefix(key) else { return false };
+    rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':')
+}
+
+#[cfg(test)]
+mod tests;
