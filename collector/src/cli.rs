@@ -25,6 +25,9 @@ mod verify;
 
 use reach::Reach;
 
+/// Rules that `rules cost` shows unless said otherwise.
+const RULES_SHOWN: usize = 20;
+
 #[derive(Debug, Parser)]
 #[command(
     name = "hengwei-collector",
@@ -54,7 +57,7 @@ enum Verb {
     Run,
     /// Checks the configuration, without starting anything
     Check,
-    /// Rules without a daemon: eval, bench, explain, test, lint
+    /// Rules without a daemon: eval, bench, explain, test, lint; and what they cost the daemon
     #[command(subcommand)]
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
@@ -112,6 +115,12 @@ enum RulesVerb {
     Eval(eval::EvalArgs),
     /// How many events of a file the rules take in a second, on one thread
     Bench(eval::BenchArgs),
+    /// What rules cost: how long their conditions took in sampled events, the costliest first
+    Cost {
+        /// Rules at most
+        #[arg(long, default_value_t = RULES_SHOWN)]
+        limit: usize,
+    },
     /// Why a rule matched events of a file, or why it did not
     Explain(eval::ExplainArgs),
     /// What is wrong with rules
@@ -204,6 +213,10 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Verb::Rules(RulesVerb::Bench(args)) => eval::bench(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Explain(args)) => {
             eval::explain(&args, cli.json, out, &mut std::io::stderr())
+        }
+        Verb::Rules(RulesVerb::Cost { limit }) => {
+            let reach = Reach::of(cli.config, cli.socket, cli.data);
+            ask(&reach, cli.json, Command::RuleCost { limit }, out)
         }
         Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
         Verb::Rules(RulesVerb::Test(args)) => {

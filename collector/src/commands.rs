@@ -14,7 +14,7 @@ use crate::history::tree;
 use crate::logql::Query;
 use crate::registry::{self, NewToken};
 use crate::services::Services;
-use crate::{backup, export, search, time};
+use crate::{backup, cost, export, search, time};
 
 /// How long an enrolment token is good for unless said otherwise.
 const TOKEN_TTL: &str = "1h";
@@ -85,6 +85,12 @@ pub enum Command {
     /// API tokens of accounts
     #[command(subcommand)]
     Token(ApiToken),
+    /// What rules cost. On the command line this stands among what is done with rules
+    #[command(skip)]
+    RuleCost {
+        /// Rules at most
+        limit: usize,
+    },
     /// Packed and signed events, asked for by `export`, which writes them
     #[command(skip)]
     Export(export::Asked),
@@ -262,6 +268,7 @@ pub async fn execute(
         Command::Pki(command) => execute_pki(services, who, command, see).await,
         Command::User(command) => execute_user(services, who, command, see).await,
         Command::Token(command) => execute_token(services, who, command, see).await,
+        Command::RuleCost { limit } => rows(cost::rows(&services.desk.rules(), limit), see),
         Command::Export(asked) => export::stream(services, who, asked, wanted, see).await,
         Command::Backup(_) => {
             anyhow::bail!("a backup is handed over as open files, and here are rows only")

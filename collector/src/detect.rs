@@ -16,6 +16,7 @@ use hengwei_rules::{
 };
 
 use crate::alerts::{Book, EVIDENCE_TEXT, Entity, Evidence, Finding, Key, Past, Place, RuleRef};
+use crate::cost::Costs;
 use crate::event::{EventRef, Events, FieldId, Sender};
 use crate::time;
 
@@ -30,6 +31,8 @@ pub struct Rules {
     profiles: Vec<Profile>,
     /// Correlations by the id of the rule whose alerts theirs are.
     families: HashMap<String, Vec<usize>>,
+    /// What each rule costs, sampled.
+    costs: Costs,
     /// Memory of evaluating that no thread uses now.
     spare: Mutex<Vec<Scratch>>,
 }
@@ -61,12 +64,18 @@ impl Rules {
                 families.entry(profiles[index].family.clone()).or_default().push(index);
             }
         }
-        Rules { set, profiles, families, spare: Mutex::default() }
+        let costs = Costs::new(set.rules().len());
+        Rules { set, profiles, families, costs, spare: Mutex::default() }
     }
 
     /// The compiled set.
     pub fn set(&self) -> &Set {
         &self.set
+    }
+
+    /// What its rules cost.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
     }
 
     /// Which rules match which events. A panic in matching is caught: that event matches nothing, and
@@ -77,6 +86,7 @@ impl Rules {
         // An event's log sources are those of its dataset.
         let mut programs: HashMap<&'static str, Arc<Program>> = HashMap::new();
         let mut scratch = self.scratch();
+        let samples = self.costs.samples(events.events.len());
         for (index, event) in events.iter(sender).enumerate() {
             let program =
                 programs.entry(event.event.dataset).or_insert_with(|| self.set.program(&event));
@@ -85,7 +95,12 @@ impl Rules {
             }
             hits.clear();
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                program.run(&event, &mut scratch, &mut hits);
+                if samples(index) {
+                    let mut clock = self.costs.clock();
+                    program.run_observed(&event, &mut scratch, &mut hits, &mut clock);
+                } else {
+                    program.run(&event, &mut scratch, &mut hits);
+                }
             }));
             if outcome.is_err() {
                 scratch = Scratch::new();

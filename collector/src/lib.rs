@@ -23,6 +23,7 @@ pub mod commands;
 pub mod config;
 pub mod console;
 pub mod control;
+pub mod cost;
 pub mod decode;
 pub mod detect;
 pub mod eval;

@@ -19,7 +19,7 @@ use crate::inputs::{self, INPUTS};
 use crate::own::Own;
 use crate::patrol::{Patrol, Presence};
 use crate::services::Services;
-use crate::{control, metrics, notify, retention, systems, time};
+use crate::{control, cost, metrics, notify, retention, systems, time};
 
 /// How often keys on disk are looked at, the server's certificate renewed.
 const MAINTAIN: Duration = Duration::from_secs(5);
@@ -48,6 +48,8 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
     services.metrics.register(Box::new(services.fleet.clone()))?;
     let coverage = systems::Gauges::new();
     services.metrics.register(Box::new(coverage.clone()))?;
+    let desk = services.desk.clone();
+    services.metrics.register(Box::new(cost::Gauges::new(move || desk.rules())))?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let own = Own::open(services.desk.clone(), &services.config.site, &host).await?;
     let presence = Arc::new(Presence::new(Arc::clone(&services)));

@@ -40,6 +40,9 @@ pub fn shape(command: &Command) -> Shape {
             "agent", "kind", "number", "span", "cause", "records", "bytes", "path", "detail",
             "time",
         ],
+        Command::RuleCost { .. } => {
+            &["rule", "title", "tries", "matches", "nanos_per_try", "nanos_per_event"]
+        }
         Command::Coverage => &["id", "name_zh", "name_en", "level", "reporting", "expected"],
         Command::User(User::List) => &["user", "role", "disabled", "password", "last_login"],
         Command::Token(ApiToken::List) => &["user", "token", "scope", "expires"],
