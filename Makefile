@@ -5,13 +5,14 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check torture boot-test bench bench-history deps deps-test deps-bench clean
+.PHONY: help build release demo test check torture boot-test bench bench-history fuzz deps deps-test deps-bench clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
 	@echo 'make test          all tests'
 	@echo 'make check         format, clippy, docs, licences'
 	@echo 'make torture       the long fault tests'
+	@echo 'make fuzz          the fuzz targets (FUZZ_SECONDS=n each)'
 	@echo 'make boot-test     both services under a real systemd (root)'
 	@echo 'make bench         measurements'
 	@echo 'make bench-history those of history alone (HISTORY_BENCH=--quick for short ones)'
@@ -55,6 +56,16 @@ check: deps
 # Kills, power cuts, full and failing disks, flipped bits; as root. HENGWEI_SEED=n repeats a run.
 torture: deps-test release
 	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once --test faults -- --nocapture --test-threads=1
+
+# Rule text, events and patterns, FUZZ_SECONDS each, by cargo-fuzz (`cargo install cargo-fuzz`). A stable
+# compiler will do without sanitizers, which safe Rust needs least. What is found belongs in fuzz/seeds/.
+FUZZ_SECONDS ?= 300
+fuzz: deps
+	@set -e; for target in rule_text events patterns; do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096; \
+	done
 
 # Both services under a real systemd; as root.
 boot-test: build

@@ -10,9 +10,12 @@
 
 mod corpora;
 mod differential;
+mod entries;
 mod grammar;
+mod items;
 mod made;
 mod peers;
+mod seeds;
 mod standard;
 mod values;
 mod windows;

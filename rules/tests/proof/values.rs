@@ -366,7 +366,7 @@ pub(crate) fn typed(text: String, choices: &mut Choices<'_>) -> Owned {
 }
 
 /// Base64, written here a second time.
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let bits: Vec<u8> =
         bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
@@ -377,7 +377,7 @@ fn base64(bytes: &[u8]) -> String {
             char::from(ALPHABET[usize::from(number)])
         })
         .collect();
-    while out.len() % 4 != 0 {
+    while !out.len().is_multiple_of(4) {
         out.push('=');
     }
     out

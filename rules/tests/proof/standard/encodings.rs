@@ -1,6 +1,7 @@
 //! UTF-16 and Base64.
 
 use super::*;
+use crate::values::base64;
 
 #[test]
 fn utf16_little_endian_and_its_other_name() {
@@ -55,7 +56,7 @@ fn base64offset_finds_a_value_at_any_place_of_the_encoded_text() {
     let mut case = item("f|base64offset|contains: '/bin/sh'");
     for before in ["", "x", "xy", "xyz", "wxyz"] {
         for after in ["", "1", "12", "123"] {
-            let encoded = encoded(format!("{before}/bin/sh{after}").as_bytes());
+            let encoded = base64(format!("{before}/bin/sh{after}").as_bytes());
             case = case.met([format!("echo {encoded}|base64 -d")]);
         }
     }
@@ -64,22 +65,4 @@ fn base64offset_finds_a_value_at_any_place_of_the_encoded_text() {
     item("f|base64offset: foobar").met(["Zm9vYmFy", "Zvb2Jhc", "mb29iYX"]).not_met(["foobar"]);
     refused("f|base64offset|contains: a", "too short");
     refused("f|base64offset|contains: ''", "too short");
-}
-
-/// Base64, written here a second time.
-fn encoded(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: Vec<u8> =
-        bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
-    let mut out: String = bits
-        .chunks(6)
-        .map(|six| {
-            let number = (0..6).fold(0, |sum, bit| sum << 1 | six.get(bit).copied().unwrap_or(0));
-            char::from(ALPHABET[usize::from(number)])
-        })
-        .collect();
-    while out.len() % 4 != 0 {
-        out.push('=');
-    }
-    out
 }
