@@ -5,7 +5,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check torture boot-test bench bench-history fuzz deps deps-test deps-bench clean
+.PHONY: help build release demo test check torture boot-test bench bench-history bench-rules fuzz deps deps-test deps-bench clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
@@ -16,6 +16,7 @@ help:
 	@echo 'make boot-test     both services under a real systemd (root)'
 	@echo 'make bench         measurements'
 	@echo 'make bench-history those of history alone (HISTORY_BENCH=--quick for short ones)'
+	@echo 'make bench-rules   those of the rules alone (RULES_BENCH=--quick for short ones)'
 	@echo 'make build         both binaries, for development'
 	@echo 'make release       both binaries, as shipped'
 
@@ -76,7 +77,11 @@ boot-test: build
 bench-history: deps-bench release
 	target/release/hengwei-history-bench $(HISTORY_BENCH)
 
-bench: release bench-history
+# How many events a second the rules take, beside rsigma-eval. Real rules and events are those below CORPORA.
+bench-rules: deps-bench release
+	target/release/hengwei-rules-bench $(RULES_BENCH)
+
+bench: release bench-history bench-rules
 	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-agent --lib cost_of -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-collector --lib commit_speed -- --ignored --nocapture
