@@ -34,6 +34,7 @@ mod rule;
 mod set;
 pub mod taxonomy;
 pub mod text;
+mod tuning;
 
 #[cfg(test)]
 mod testing;
@@ -44,6 +45,7 @@ pub use lint::{Finding, lint, lint_knowing, lint_set};
 pub use program::{Observer, Program, Scratch, Wanted};
 pub use rule::{Attributes, Level, Rule};
 pub use set::{Document, Mapping, Options, Refused, Set};
+pub use tuning::{LeftOut, Override};
 
 /// A field's name, resolved once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

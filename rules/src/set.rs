@@ -16,6 +16,7 @@ use crate::detection::Detection;
 use crate::document::{self, Parsed};
 use crate::program::Program;
 use crate::rule::{Body, Rule, attributes, status};
+use crate::tuning::{Head, LeftOut, Override, Tuning};
 use crate::{Event, Key, Level, LogSource, Names, Value, logsource, taxonomy};
 
 /// Programs kept; log sources beyond what rules ask for make no new ones, so this is seldom met.
@@ -47,6 +48,12 @@ pub struct Options {
     pub mapping: Mapping,
     /// Lists for `expand`, by the name between the percent signs.
     pub placeholders: BTreeMap<String, Vec<String>>,
+    /// What is changed about rules, by [`Rule::key`].
+    pub overrides: BTreeMap<String, Override>,
+    /// Whether rules of status `deprecated` and `unsupported` stay off.
+    pub without_retired: bool,
+    /// Whether of several documents that use one id only the first keeps it.
+    pub unique_ids: bool,
 }
 
 /// A document, or a rule of it, that is not used.
@@ -76,6 +83,7 @@ pub struct Set {
     /// Names of the documents that hold filters, for explanations.
     filter_documents: BTreeSet<String>,
     options: Options,
+    left_out: Vec<LeftOut>,
 }
 
 impl Set {
@@ -112,6 +120,11 @@ impl Set {
     /// The index of the first rule that goes by a [`Rule::key`].
     pub fn by_key(&self, key: &str) -> Option<usize> {
         self.by_key.get(key).copied()
+    }
+
+    /// Sound rules that [`Options`] left out.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -250,6 +263,7 @@ struct Compiler<'a> {
     filters: Vec<(String, FilterRule)>,
     filter_documents: BTreeSet<String>,
     refused: Vec<Refused>,
+    tuning: Tuning,
 }
 
 impl<'a> Compiler<'a> {
@@ -262,6 +276,7 @@ impl<'a> Compiler<'a> {
             filters: Vec::new(),
             filter_documents: BTreeSet::new(),
             refused: Vec::new(),
+            tuning: Tuning::default(),
         }
     }
 
@@ -282,14 +297,28 @@ impl<'a> Compiler<'a> {
         let name = document.to_owned();
         match parsed.document {
             SigmaDocument::Rule(rule) => match self.detection(document, &rule) {
-                Ok(rule) => self.rules.push(rule),
+                _ if self.tuning.leaves_out(self.options, &head(document, &rule)) => {}
+                Ok(mut rule) => {
+                    self.tuning.tune(self.options, &mut rule);
+                    self.rules.push(rule);
+                }
                 Err(reason) => {
                     let key = rule.id.clone().unwrap_or_else(|| rule.title.clone());
                     self.refuse(document, Some(key), reason);
                 }
             },
             SigmaDocument::Correlation(rule) => {
-                self.correlations.push((name, rule, parsed.states_condition));
+                let head = Head {
+                    document,
+                    id: rule.id.as_deref(),
+                    name: rule.name.as_deref(),
+                    title: &rule.title,
+                    status: status(rule.status),
+                };
+                if !self.tuning.leaves_out(self.options, &head) {
+                    self.tuning.claim(self.options, rule.id.as_deref(), document);
+                    self.correlations.push((name, rule, parsed.states_condition));
+                }
             }
             SigmaDocument::Filter(rule) => {
                 self.filter_documents.insert(name.clone());
@@ -345,6 +374,7 @@ impl<'a> Compiler<'a> {
             rules: self.rules,
             filter_documents: self.filter_documents,
             options: self.options.clone(),
+            left_out: self.tuning.left_out,
             ..Set::default()
         };
         for (index, rule) in set.rules.iter().enumerate() {
@@ -424,11 +454,14 @@ impl<'a> Compiler<'a> {
             }
         }
         for (document, rule, _) in waiting {
-            let missing: Vec<&str> = rule
+            let missing: Vec<String> = rule
                 .rules
                 .iter()
                 .filter(|name| self.referred(name).is_empty())
-                .map(String::as_str)
+                .map(|name| match self.tuning.why(name) {
+                    Some(reason) => format!("{name} ({reason})"),
+                    None => name.clone(),
+                })
                 .collect();
             let reason =
                 format!("refers to what is not loaded or refers back: {}", missing.join(", "));
@@ -452,7 +485,10 @@ impl<'a> Compiler<'a> {
         let members: Vec<(String, Vec<usize>)> =
             rule.rules.iter().map(|name| (name.clone(), self.referred(name))).collect();
         match correlation_rule(document, rule, stated, members) {
-            Ok(rule) => self.rules.push(rule),
+            Ok(mut rule) => {
+                self.tuning.tune(self.options, &mut rule);
+                self.rules.push(rule);
+            }
             Err(reason) => {
                 let key = rule.id.clone().unwrap_or_else(|| rule.title.clone());
                 self.refuse(document, Some(key), reason);
@@ -489,6 +525,16 @@ impl<'a> Compiler<'a> {
             rule.standalone = standalone;
             rule.carries = carries;
         }
+    }
+}
+
+fn head<'a>(document: &'a str, rule: &'a SigmaRule) -> Head<'a> {
+    Head {
+        document,
+        id: rule.id.as_deref(),
+        name: rule.name.as_deref(),
+        title: &rule.title,
+        status: status(rule.status),
     }
 }
 
