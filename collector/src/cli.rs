@@ -16,7 +16,7 @@ use crate::logql;
 use crate::pki::setup;
 use crate::search::Said;
 use crate::{
-    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, eval, export, history, pki, replay, table, time,
+    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, eval, export, history, packs, pki, replay, table, time,
 };
 
 mod carry;
@@ -57,7 +57,7 @@ enum Verb {
     Run,
     /// Checks the configuration, without starting anything
     Check,
-    /// Rules without a daemon: eval, bench, explain, test, lint; and what they cost the daemon
+    /// Rules: those in force, packs of them, and what can be done with rules without a daemon
     #[command(subcommand)]
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
@@ -127,6 +127,8 @@ enum RulesVerb {
     Lint(eval::LintArgs),
     /// Runs the examples beside rules
     Test(replay::TestArgs),
+    #[command(flatten)]
+    Order(packs::Order),
 }
 
 #[derive(Debug, Subcommand)]
@@ -222,6 +224,10 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
         Verb::Rules(RulesVerb::Test(args)) => {
             Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
         }
+        Verb::Rules(RulesVerb::Order(order)) => {
+            let reach = Reach::of(cli.config, cli.socket, cli.data);
+            ask(&reach, cli.json, Command::Rules(order), out)
+        }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
         Verb::Verify(args) => {
             let (given, config) = (cli.data, cli.config);
@@ -275,8 +281,21 @@ fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<i32> {
     // Opening the keys is reading them, and an unreadable key should be known before the start.
     crate::pki::Pki::open(&config.data, config.pki_settings())?;
     crate::systems::Systems::load(config.systems.dir.as_deref())?;
-    let (set, refused) = replay::load(&config.rules.dirs)?;
-    writeln!(out, "{}: fine; {} rules, {refused} refused", path.display(), set.rules().len())?;
+    let loaded = packs::load_now(&config.rules, time::now())?;
+    for refused in &loaded.refused {
+        tracing::warn!("rule refused: {refused}");
+    }
+    for complaint in &loaded.complaints {
+        tracing::warn!("{complaint}");
+    }
+    writeln!(
+        out,
+        "{}: fine; {} rules, {} refused, {} off",
+        path.display(),
+        loaded.rules.set().rules().len(),
+        loaded.refused.len(),
+        loaded.left_out.len()
+    )?;
     Ok(0)
 }
 

@@ -14,7 +14,7 @@ use crate::history::tree;
 use crate::logql::Query;
 use crate::registry::{self, NewToken};
 use crate::services::Services;
-use crate::{backup, cost, export, search, time};
+use crate::{backup, cost, export, packs, search, time};
 
 /// How long an enrolment token is good for unless said otherwise.
 const TOKEN_TTL: &str = "1h";
@@ -91,6 +91,9 @@ pub enum Command {
         /// Rules at most
         limit: usize,
     },
+    /// What is in force of rules. On the command line this stands among what needs no daemon
+    #[command(skip)]
+    Rules(packs::Order),
     /// Packed and signed events, asked for by `export`, which writes them
     #[command(skip)]
     Export(export::Asked),
@@ -269,6 +272,7 @@ pub async fn execute(
         Command::User(command) => execute_user(services, who, command, see).await,
         Command::Token(command) => execute_token(services, who, command, see).await,
         Command::RuleCost { limit } => rows(cost::rows(&services.desk.rules(), limit), see),
+        Command::Rules(order) => packs::execute(services, who, order, see).await,
         Command::Export(asked) => export::stream(services, who, asked, wanted, see).await,
         Command::Backup(_) => {
             anyhow::bail!("a backup is handed over as open files, and here are rows only")

@@ -3,6 +3,7 @@
 //! Every default is visible here and nowhere else. Checks that need no I/O come first; `check` stops
 //! there and the unit runs it before it starts the daemon.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,11 @@ use crate::history::{Class, Keep, MINIMUM_DAYS, Options, Policy};
 
 /// Where the configuration is, unless said otherwise.
 pub const PATH: &str = "/etc/hengwei/collector.toml";
+
+/// Where a site's filters and overrides are, unless said otherwise; it need not be there.
+pub const TUNING: &str = "/etc/hengwei/tuning";
+/// Where a site's lists are, unless said otherwise; it need not be there.
+pub const LISTS: &str = "/etc/hengwei/lists";
 
 /// What `seal_bytes` may be set to.
 const SEAL_BYTES_RANGE: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
@@ -92,6 +98,20 @@ pub struct Rules {
     pub dirs: Vec<PathBuf>,
     /// Level from which a match is kept: `medium` fills the review list, `high` alone leaves it empty.
     pub threshold: Level,
+    /// The folder of the site's own filters and overrides.
+    pub tuning: PathBuf,
+    /// The folder of the site's lists for `expand`.
+    pub lists: PathBuf,
+    /// What differs for the rules of a pack, by its name.
+    pub packs: BTreeMap<String, PackSettings>,
+}
+
+/// What differs for the rules of a pack.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PackSettings {
+    /// In place of that of all rules.
+    pub threshold: Option<Level>,
 }
 
 /// How history is kept, and how long.
@@ -250,7 +270,13 @@ impl History {
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { dirs: vec!["/usr/share/hengwei/rules".into()], threshold: Level::Medium }
+        Rules {
+            dirs: vec!["/usr/share/hengwei/rules".into()],
+            threshold: Level::Medium,
+            tuning: TUNING.into(),
+            lists: LISTS.into(),
+            packs: BTreeMap::new(),
+        }
     }
 }
 
@@ -302,6 +328,9 @@ impl Config {
             anyhow::ensure!((1..=825).contains(&days), "pki.{key}: {days} is not from 1 to 825");
         }
         self.history.check()?;
+        for name in self.rules.packs.keys() {
+            crate::packs::check_name("rules.packs", name)?;
+        }
         for (name, section) in &self.inputs {
             let known = crate::inputs::INPUTS.iter().find(|input| input.name == name);
             let names = || {
@@ -383,6 +412,9 @@ mod tests {
                 "metrics.listen: 0.0.0.0:9600 is not a loopback address",
             ),
             ("[history]\nseal_bytes = 1", "history.seal_bytes: 1 is not from 65536"),
+            ("[rules.packs.sigmahq]\nthreshold = \"high\"", "fine"),
+            ("[rules.packs.Sigma]", "rules.packs: `Sigma` is no name"),
+            ("[rules.packs.sigmahq]\nlevel = \"high\"", "line 2: unknown field `level`"),
             ("[pki]\nagent_days = 0", "pki.agent_days: 0 is not from 1 to 825"),
             ("[inputs.agent]", "inputs.agent: no such input; there are: agents"),
             ("[notify.pigeon]", "`[notify.pigeon]`: no such channel"),

@@ -268,7 +268,7 @@ mod tests {
     use bytes::Bytes;
     use hengwei_protocol::Kind;
     use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
-    use hengwei_rules::{Document, Mapping, Options, Set};
+    use hengwei_rules::{Document, Level, Mapping, Options, Set};
 
     use super::*;
     use crate::decode;
@@ -287,7 +287,7 @@ mod tests {
         let document = Document { name: "test.yml", text: &text };
         let (set, refused) = Set::compile([document], &FieldNames, &options);
         assert_eq!(refused, []);
-        Rules::new(set)
+        Rules::new(set, Level::High)
     }
 
     fn text(rules: Rules) -> String {

@@ -23,10 +23,12 @@ use crate::time;
 /// Memories of evaluating that are kept for the next batch; more threads than that seldom match at once.
 const MAX_SPARE: usize = 8;
 
-/// A compiled set, and what detection needs to know of each rule.
+/// A compiled set, and what detection needs to know of each rule. Those in force are replaced as a
+/// whole ([`crate::judge::Desk::replace_rules`]).
 #[derive(Debug)]
 pub struct Rules {
     set: Set,
+    about: About,
     /// Per rule of the set.
     profiles: Vec<Profile>,
     /// Correlations by the id of the rule whose alerts theirs are.
@@ -37,25 +39,42 @@ pub struct Rules {
     spare: Mutex<Vec<Scratch>>,
 }
 
+/// What is known of a set beside its rules.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// SHA-256 over everything it was made of, hex.
+    pub digest: String,
+    /// Rules that could not be used.
+    pub refused: usize,
+    /// SHA-256 of each document, by name.
+    pub documents: HashMap<String, [u8; 32]>,
+}
+
 #[derive(Debug)]
 struct Profile {
     level: Level,
-    /// Its matches become findings of their own.
+    /// Its matches become findings of their own: it stands alone, and its level is high enough.
     tells: bool,
     /// Id of the rule whose alerts its findings join.
     family: String,
 }
 
 impl Rules {
-    /// Prepares a compiled set.
-    pub fn new(set: Set) -> Rules {
+    /// Prepares a compiled set. Matches of `threshold` and above become alerts (those below `high`
+    /// are the review list).
+    pub fn new(set: Set, threshold: Level) -> Rules {
+        Rules::of(set, About::default(), &|_| threshold)
+    }
+
+    /// The same with a threshold for each rule.
+    pub fn of(set: Set, about: About, threshold: &dyn Fn(&Rule) -> Level) -> Rules {
         let mut families: HashMap<String, Vec<usize>> = HashMap::new();
         let profiles: Vec<Profile> = set
             .rules()
             .iter()
             .map(|rule| Profile {
                 level: rule.level,
-                tells: rule.standalone,
+                tells: rule.standalone && rule.level >= threshold(rule),
                 family: rule.attributes.joins.clone().unwrap_or_else(|| rule.key().to_owned()),
             })
             .collect();
@@ -65,7 +84,7 @@ impl Rules {
             }
         }
         let costs = Costs::new(set.rules().len());
-        Rules { set, profiles, families, costs, spare: Mutex::default() }
+        Rules { set, about, profiles, families, costs, spare: Mutex::default() }
     }
 
     /// The compiled set.
@@ -78,10 +97,22 @@ impl Rules {
         &self.costs
     }
 
+    /// What is known of it beside its rules.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Each rule by its key, with what it was made of: what differs is another rule.
+    pub fn marks(&self) -> BTreeMap<&str, (Option<&[u8; 32]>, Level)> {
+        let mark = |rule: &Rule| (self.about.documents.get(&rule.document), rule.level);
+        let rules = self.set.rules().iter().rev();
+        rules.map(|rule| (rule.key(), mark(rule))).collect()
+    }
+
     /// Which rules match which events. A panic in matching is caught: that event matches nothing, and
     /// its number is in the answer's `failed`.
-    pub fn matches(&self, sender: &Sender, events: &Events) -> Matches {
-        let mut matches = Matches::default();
+    pub fn matches(self: &Arc<Self>, sender: &Sender, events: &Events) -> Matches {
+        let mut matches = Matches { rules: Arc::clone(self), hits: Vec::new(), failed: Vec::new() };
         let mut hits = Vec::new();
         // An event's log sources are those of its dataset.
         let mut programs: HashMap<&'static str, Arc<Program>> = HashMap::new();
@@ -122,8 +153,10 @@ impl Rules {
 }
 
 /// What [`Rules::matches`] found in a batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Matches {
+    /// Whose they are: places in another set mean other rules.
+    pub rules: Arc<Rules>,
     /// Index of an event and the rules that matched it, in order of events.
     pub hits: Vec<(usize, Box<[usize]>)>,
     /// Numbers of events in which matching panicked.
@@ -137,6 +170,8 @@ pub struct Outcome {
     pub hits: Vec<Bytes>,
     /// Matches by level, for the metrics.
     pub matched: BTreeMap<&'static str, u64>,
+    /// Correlations that fired, by their index, once for each time.
+    pub fired: Vec<usize>,
 }
 
 /// The memory of detection: correlations and open alerts.
@@ -144,17 +179,20 @@ pub struct Outcome {
 pub struct Detector {
     rules: Arc<Rules>,
     correlator: Correlator,
-    /// Level from which a match is kept as an alert or for review.
-    threshold: Level,
     /// Alerts as they stand.
     pub book: Book,
 }
 
 impl Detector {
-    /// A detector without memory. Matches of `threshold` and above become alerts (those below `high`
-    /// are the review list).
-    pub fn new(rules: Arc<Rules>, threshold: Level) -> Detector {
-        Detector { rules, correlator: Correlator::new(), threshold, book: Book::default() }
+    /// A detector without memory.
+    pub fn new(rules: Arc<Rules>) -> Detector {
+        Detector { rules, correlator: Correlator::new(), book: Book::default() }
+    }
+
+    /// Goes on with other rules. Memory stays: the windows of a correlation belong to it by its key,
+    /// as long as it counts the same things, and alerts to the rule that raised them.
+    pub fn switch(&mut self, rules: Arc<Rules>) {
+        self.rules = rules;
     }
 
     /// Takes up the memory of a checkpoint and the hits committed since; raises nothing.
@@ -184,7 +222,7 @@ impl Detector {
         self.correlator.prune(self.rules.set(), now);
     }
 
-    /// Judges a batch. `now` is when alerts are raised.
+    /// Judges a batch by matches that are of its own rules. `now` is when alerts are raised.
     pub fn judge(
         &mut self,
         past: &dyn Past,
@@ -217,7 +255,7 @@ impl Detector {
         let profile = &rules.profiles[index];
         let rule = &rules.set.rules()[index];
         *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
-        if profile.tells && profile.level >= self.threshold {
+        if profile.tells {
             let finding = single(rule, profile, batch, event);
             self.book.take(past, finding, now);
         }
@@ -250,7 +288,8 @@ impl Detector {
         for fired in fired {
             let profile = &rules.profiles[fired.rule];
             *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
-            if !profile.tells || profile.level < self.threshold {
+            outcome.fired.push(fired.rule);
+            if !profile.tells {
                 continue;
             }
             let rule = &rules.set.rules()[fired.rule];
@@ -278,7 +317,7 @@ impl Detector {
         for (index, group) in rules.set.groups(hit) {
             let profile = &rules.profiles[index];
             let rule = &rules.set.rules()[index];
-            if !rule.counts() || !profile.tells || profile.level < self.threshold {
+            if !rule.counts() || !profile.tells {
                 continue;
             }
             let key =

@@ -8,7 +8,7 @@
 //! acknowledgement, the feed and the metrics learn of it.
 //!
 //! A transaction (an operator's action, an enrolment) runs alone between commits and sees the state
-//! as of the last one. Detection's memory advances as a commit is made up. When that commit is not
+//! as of the last one. So the rules are replaced: between two commits, by a transaction that says so. Detection's memory advances as a commit is made up. When that commit is not
 //! written after all (the disk is full, history refuses the draft, judging panicked) its batches are
 //! refused and memory is taken up from history again, as at a start, so that the two never part;
 //! agents keep what was refused. After a refusal batches are committed one by one for a while, so
@@ -17,14 +17,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hengwei_protocol::Kind;
 use hengwei_protocol::gap::Cause;
 use hengwei_protocol::wire::{Heads, record::Body};
-use hengwei_rules::Level;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alerts;
@@ -84,8 +83,6 @@ pub struct Bench {
     pub history: History,
     /// Rules to begin with.
     pub rules: Arc<Rules>,
-    /// Level from which matches are kept.
-    pub threshold: Level,
     /// What is known of hosts at this moment.
     pub fleet: Fleet,
     /// Counted after each commit.
@@ -96,10 +93,12 @@ pub struct Bench {
 #[derive(Debug, Clone)]
 pub struct Desk {
     work: mpsc::Sender<Work>,
-    rules: Arc<Rules>,
+    /// Those that what comes now is matched by; the judge replaces them.
+    rules: Current,
     newest: watch::Receiver<u64>,
 }
 
+type Current = Arc<RwLock<Arc<Rules>>>;
 type Answer = oneshot::Sender<Result<Stored, Error>>;
 type Transaction = Box<dyn FnOnce(&History, i64) -> Option<Open> + Send>;
 
@@ -112,7 +111,8 @@ struct Open {
 
 enum Work {
     Batch(Box<Prepared>, Matches, Answer),
-    Transaction(Transaction),
+    /// With rules that are in force from its commit on.
+    Transaction(Transaction, Option<Arc<Rules>>),
     Stop,
 }
 
@@ -121,14 +121,14 @@ enum Work {
 pub fn start(bench: Bench) -> (Desk, thread::JoinHandle<()>) {
     let (work, queue) = mpsc::channel(QUEUE);
     let (publish, newest) = watch::channel(0);
-    let rules = Arc::clone(&bench.rules);
-    let desk = Desk { work, rules, newest };
+    let current: Current = Arc::new(RwLock::new(Arc::clone(&bench.rules)));
+    let desk = Desk { work, rules: Arc::clone(&current), newest };
     let mut judge = Judge {
         writer: bench.writer,
         history: bench.history,
-        detector: Detector::new(Arc::clone(&bench.rules), bench.threshold),
+        detector: Detector::new(Arc::clone(&bench.rules)),
         rules: bench.rules,
-        threshold: bench.threshold,
+        current,
         observer: Observer::new(),
         fleet: bench.fleet,
         metrics: bench.metrics,
@@ -188,6 +188,25 @@ impl Desk {
         T: Send + 'static,
         F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
     {
+        self.decide(decide, None).await
+    }
+
+    /// The same, and from that commit on these rules are in force; when it is not written, the former
+    /// ones stay. Batches that were matched by those and wait are matched again, so that none is
+    /// judged by some of both.
+    pub async fn replace_rules<T, F>(&self, rules: Arc<Rules>, decide: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
+    {
+        self.decide(decide, Some(rules)).await.map(|(_, value)| value)
+    }
+
+    async fn decide<T, F>(&self, decide: F, rules: Option<Arc<Rules>>) -> Result<(u64, T), Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&History, i64) -> Result<(Decision, T), Error> + Send + 'static,
+    {
         let (answer, receiver) = oneshot::channel();
         let transaction: Transaction = Box::new(move |history, now| match decide(history, now) {
             Ok((decision, value)) => {
@@ -201,13 +220,18 @@ impl Desk {
                 None
             }
         });
-        self.work.send(Work::Transaction(transaction)).await.map_err(|_| stopping())?;
+        self.work.send(Work::Transaction(transaction, rules)).await.map_err(|_| stopping())?;
         receiver.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// The rules in force.
     pub fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules)
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Work that waits for the judge.
+    pub fn waiting(&self) -> usize {
+        self.work.max_capacity().saturating_sub(self.work.capacity())
     }
 
     /// The newest sequence of the feed, and how to wait for the next.
@@ -243,7 +267,8 @@ struct Judge {
     detector: Detector,
     /// Those of the detector.
     rules: Arc<Rules>,
-    threshold: Level,
+    /// The same, as the desk sees them.
+    current: Current,
     observer: Observer,
     fleet: Fleet,
     metrics: Arc<Metrics>,
@@ -285,7 +310,7 @@ impl Judge {
         while let Some(work) = held.take().or_else(|| queue.blocking_recv()) {
             match work {
                 Work::Stop => break,
-                Work::Transaction(transaction) => self.transact(transaction),
+                Work::Transaction(transaction, rules) => self.transact(transaction, rules),
                 Work::Batch(prepared, matches, answer) => {
                     held = self.batches(*prepared, matches, answer, &mut queue);
                 }
@@ -320,11 +345,11 @@ impl Judge {
         let mut docket = Docket::default();
         let mut other = None;
         let judged = catch_unwind(AssertUnwindSafe(|| {
-            self.take(&mut docket, prepared, &matches, answer, now);
+            self.take(&mut docket, prepared, matches, answer, now);
             while self.takes_more(&docket) {
                 match queue.try_recv() {
                     Ok(Work::Batch(prepared, matches, answer)) => {
-                        self.take(&mut docket, *prepared, &matches, answer, now);
+                        self.take(&mut docket, *prepared, matches, answer, now);
                     }
                     Ok(work) => {
                         other = Some(work);
@@ -379,7 +404,7 @@ impl Judge {
 
     /// Takes memory up from history, as at a start.
     fn recall(&mut self) {
-        let mut detector = Detector::new(Arc::clone(&self.rules), self.threshold);
+        let mut detector = Detector::new(Arc::clone(&self.rules));
         detector.book.limit();
         let (checkpoint, hits) = self.history.hits_since_checkpoint();
         detector.restore(checkpoint.as_deref(), &hits);
@@ -397,7 +422,7 @@ impl Judge {
         &mut self,
         docket: &mut Docket,
         prepared: Prepared,
-        matches: &Matches,
+        mut matches: Matches,
         answer: Answer,
         now: i64,
     ) {
@@ -419,6 +444,10 @@ impl Judge {
             drop(answer.send(Err(Error::Hole { expected, found: received.first })));
             return;
         }
+        if !Arc::ptr_eq(&matches.rules, &self.rules) {
+            // The rules were replaced while it waited.
+            matches = self.rules.matches(&sender, &events);
+        }
         if let Some(first) = matches.failed.first() {
             let (agent, kind) = (&received.agent, received.kind);
             let events = matches.failed.len();
@@ -427,7 +456,7 @@ impl Judge {
         docket.tally.count(&received, &events, now);
         let batch =
             Batch { sender: &sender, events: &events, kind: received.kind, epoch: &received.epoch };
-        let outcome = self.detector.judge(&self.history, &batch, matches, now);
+        let outcome = self.detector.judge(&self.history, &batch, &matches, now);
         docket.bytes += outcome.hits.iter().map(|hit| hit.len() as u64).sum::<u64>();
         docket.draft.hits.extend(outcome.hits);
         for (level, count) in outcome.matched {
@@ -478,7 +507,7 @@ impl Judge {
         self.next_feed += 1;
     }
 
-    fn transact(&mut self, transaction: Transaction) {
+    fn transact(&mut self, transaction: Transaction, rules: Option<Arc<Rules>>) {
         // It reads what strangers wrote; whoever asked hears that there is no answer.
         let decided = catch_unwind(AssertUnwindSafe(|| transaction(&self.history, time::now())));
         let decided = decided.unwrap_or_else(|panic| {
@@ -488,12 +517,16 @@ impl Judge {
         });
         let Some(open) = decided else { return };
         let Open { decision, answer } = open;
-        if decision.entries.is_empty() && decision.puts.is_empty() {
+        if rules.is_none() && decision.entries.is_empty() && decision.puts.is_empty() {
             answer(Ok(0));
             return;
         }
         let mut draft =
             Draft { entries: decision.entries, puts: decision.puts, ..Draft::default() };
+        if rules.is_some() {
+            // What was remembered under the former rules is not to be made up from hits again.
+            draft.correlations = Some(self.detector.snapshot());
+        }
         let next_feed = self.next_feed;
         for put in draft.puts.clone().iter().filter(|put| put.tree == tree::ALERTS) {
             if let Some(alert) =
@@ -513,8 +546,17 @@ impl Judge {
         };
         // What officers changed is read anew by the next finding.
         self.detector.book.clear();
+        if let Some(rules) = rules {
+            self.switch(rules);
+        }
         answer(Ok(number));
         self.publish.send_replace(self.next_feed - 1);
+    }
+
+    fn switch(&mut self, rules: Arc<Rules>) {
+        self.detector.switch(Arc::clone(&rules));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        self.rules = rules;
     }
 
     fn close(&mut self, docket: Docket) {
@@ -545,7 +587,7 @@ impl Judge {
 
     /// Writes a commit. After an error nothing has happened.
     fn write(&mut self, mut draft: Draft) -> Result<Committed, history::Error> {
-        if self.writer.wants_correlations() {
+        if draft.correlations.is_none() && self.writer.wants_correlations() {
             draft.correlations = Some(self.detector.snapshot());
         }
         match self.writer.commit(draft) {

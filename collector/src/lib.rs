@@ -37,6 +37,7 @@ pub mod logql;
 pub mod metrics;
 pub mod notify;
 pub mod own;
+pub mod packs;
 pub mod patrol;
 pub mod pki;
 pub mod placed;

@@ -51,8 +51,8 @@ pub struct Reading {
 
 /// Runs `replay`: one alert per line, in its final state, in the order they were raised.
 pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
-    let rules = Arc::new(Rules::new(load(&args.rules)?.0));
-    let mut bench = Bench::new(rules, Level::High, &args.reading.tz);
+    let rules = Arc::new(Rules::new(load(&args.rules)?.0, Level::High));
+    let mut bench = Bench::new(rules, &args.reading.tz);
     for file in &args.files {
         raw_lines(file, &args.reading, &mut |origin, created, bodies| {
             bench.records(origin, Kind::Log, created, bodies);
@@ -90,8 +90,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(rules: Arc<Rules>, threshold: Level, zone: &str) -> Bench {
-        let (detector, sender) = (Detector::new(Arc::clone(&rules), threshold), sender(zone));
+    fn new(rules: Arc<Rules>, zone: &str) -> Bench {
+        let (detector, sender) = (Detector::new(Arc::clone(&rules)), sender(zone));
         Bench { detector, rules, sender, number: 1 }
     }
 
@@ -244,7 +244,7 @@ pub struct TestArgs {
 /// library compiled, since a rule may join another's alert. Returns the number that failed.
 pub fn test(args: &TestArgs, out: &mut dyn Write) -> anyhow::Result<usize> {
     let (set, refused) = load(&args.rules)?;
-    let rules = Arc::new(Rules::new(set));
+    let rules = Arc::new(Rules::new(set, Level::Informational));
     let (mut passed, mut failed) = (0, refused);
     for path in crate::eval::rule_files(&args.rules)? {
         let cases_path = path.with_extension("test.yml");
@@ -292,7 +292,7 @@ fn id_of(rules: &Rules, path: &Path) -> anyhow::Result<String> {
 fn run(rules: &Arc<Rules>, id: &str, case: &Case) -> Result<(), String> {
     let kind =
         case.kind.as_deref().unwrap_or("log").parse::<Kind>().map_err(|error| error.to_string())?;
-    let mut bench = Bench::new(Arc::clone(rules), Level::Informational, "Asia/Shanghai");
+    let mut bench = Bench::new(Arc::clone(rules), "Asia/Shanghai");
     if case.source.as_deref() == Some("hengwei") {
         // Only the collector itself is believed in what it says of itself.
         bench.sender.agent = OWN_AGENT.into();

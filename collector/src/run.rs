@@ -19,7 +19,7 @@ use crate::inputs::{self, INPUTS};
 use crate::own::Own;
 use crate::patrol::{Patrol, Presence};
 use crate::services::Services;
-use crate::{control, cost, metrics, notify, retention, systems, time};
+use crate::{control, cost, metrics, notify, packs, retention, systems, time};
 
 /// How often keys on disk are looked at, the server's certificate renewed.
 const MAINTAIN: Duration = Duration::from_secs(5);
@@ -43,8 +43,10 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
     let control_listener = control::bind(&config.socket)?;
     let socket = config.socket.clone();
 
-    let (services, judge) = Services::open(config)?;
+    let (services, judge, loaded) = Services::open(config)?;
     let services = Arc::new(services);
+    packs::started(&services, &loaded).await;
+    drop(loaded);
     services.metrics.register(Box::new(services.fleet.clone()))?;
     let coverage = systems::Gauges::new();
     services.metrics.register(Box::new(coverage.clone()))?;
@@ -86,6 +88,8 @@ pub async fn run(config: Config) -> anyhow::Result<i32> {
     serving.spawn(quietly(
         Patrol::new(Arc::clone(&services), own, &presence, coverage).run(stop.clone()),
     ));
+    let (ruled, ruled_stop) = (Arc::clone(&services), stop.clone());
+    serving.spawn(async move { packs::keep(&ruled, ruled_stop).await });
     serving.spawn(quietly(retention::run(Arc::clone(&services), stop.clone())));
     serving.spawn(quietly(watchdog(Arc::clone(&services), stop.clone())));
     notify_systemd(&[sd_notify::NotifyState::Ready]);

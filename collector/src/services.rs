@@ -20,6 +20,7 @@ use crate::history::{self, ClassStatus, GapRow, History, QueueLedger, Writer, tr
 use crate::hosts::{self, Fleet, HostView};
 use crate::judge::{self, Bench, Desk};
 use crate::metrics::Metrics;
+use crate::packs::{self, Loaded};
 use crate::pki::Pki;
 use crate::search::{self, Decoders, Said};
 use crate::store::{self, Decision, Error};
@@ -50,8 +51,10 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
     /// Where each port listens, by name.
     pub listening: Arc<Mutex<BTreeMap<&'static str, SocketAddr>>>,
-    /// Rules that were refused at the last load.
-    pub refused: usize,
+    /// What changes the rules in force.
+    pub packs: Arc<packs::Office>,
+    /// Whether it is a running collector's: a stopped one has no rules in force.
+    pub runs: bool,
     /// Open alerts as of some place in the feed.
     open: Arc<Mutex<OpenAlerts>>,
 }
@@ -117,20 +120,22 @@ fn first_of_feed(history: &History) -> Option<u64> {
 
 impl Services {
     /// Opens keys and history, loads the rules and starts the judge.
-    pub fn open(config: Config) -> anyhow::Result<(Services, JoinHandle<()>)> {
-        let (set, refused) = crate::replay::load(&config.rules.dirs)?;
-        Services::with_rules(config, set, refused)
+    pub fn open(config: Config) -> anyhow::Result<(Services, JoinHandle<()>, Loaded)> {
+        let loaded = packs::load_now(&config.rules, time::now())?;
+        let (services, judge) = Services::with_rules(config, Arc::clone(&loaded.rules), true)?;
+        Ok((services, judge, loaded))
     }
 
     /// The same on a stopped collector, for one command: no rules are needed.
     pub fn offline(config: Config) -> anyhow::Result<(Services, JoinHandle<()>)> {
-        Services::with_rules(config, Set::default(), 0)
+        let rules = Arc::new(Rules::new(Set::default(), config.rules.threshold));
+        Services::with_rules(config, rules, false)
     }
 
     fn with_rules(
         config: Config,
-        set: Set,
-        refused: usize,
+        rules: Arc<Rules>,
+        runs: bool,
     ) -> anyhow::Result<(Services, JoinHandle<()>)> {
         let pki = Arc::new(Pki::open(&config.data, config.pki_settings())?);
         let systems = Arc::new(Systems::load(config.systems.dir.as_deref())?);
@@ -143,14 +148,12 @@ impl Services {
         };
         let (writer, history) = Writer::open(&config.history(), options)?;
         let metrics = Arc::new(Metrics::default());
-        metrics.rules(set.rules().len(), refused);
         let fleet = Fleet::new();
         fleet.recall(&history);
         let bench = Bench {
             writer,
             history: history.clone(),
-            rules: Arc::new(Rules::new(set)),
-            threshold: config.rules.threshold,
+            rules,
             fleet: fleet.clone(),
             metrics: Arc::clone(&metrics),
         };
@@ -164,7 +167,8 @@ impl Services {
             systems,
             metrics,
             listening: Arc::default(),
-            refused,
+            packs: Arc::default(),
+            runs,
             open: Arc::default(),
         };
         Ok((services, judge))
@@ -399,7 +403,7 @@ impl Views for Services {
         json!({
             "collector": { "version": env!("CARGO_PKG_VERSION"), "site": &self.config.site, "data": self.config.data.display().to_string() },
             "listening": listening,
-            "rules": { "loaded": rules.set().rules().len(), "refused": self.refused },
+            "rules": { "loaded": rules.set().rules().len(), "refused": rules.about().refused, "digest": rules.about().digest },
             "history": whole,
             "classes": history.classes.iter().map(class).collect::<Vec<_>>(),
             "oldest": history.classes.iter().flat_map(oldest).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hengwei_collector::eval::{Interned, JsonEvent, LintArgs, lint_rules, read_rules};
+use hengwei_collector::eval::{Interned, JsonEvent, JsonEvents, LintArgs, lint_rules, read_rules};
 use hengwei_rules::explain::{Counted, Explained};
 use hengwei_rules::{Document, Options, Scratch, Set};
 
@@ -48,10 +48,11 @@ fn explanations_agree_with_the_evaluator() {
     let (mut matched, mut missed) = (0, 0);
     for file in ["regression_flat.ndjson", "synth_positive_seed1.ndjson"] {
         let text = fs::read_to_string(sigma.join("events").join(file)).unwrap();
-        let mut scratch = Scratch::new();
+        let (mut scratch, mut events) = (Scratch::new(), JsonEvents::new());
         for (number, line) in text.lines().enumerate().step_by(STEP) {
-            let object = serde_json::from_str(line).unwrap();
-            let event = JsonEvent::new(object, &names);
+            events.clear();
+            events.push(line, &names).unwrap();
+            let event = events.get(0).unwrap();
             let mut hits = Vec::new();
             set.evaluate(&event, &mut scratch, &mut hits);
             let others = (number % STRIDE..set.rules().len()).step_by(STRIDE);

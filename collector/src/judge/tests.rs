@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use hengwei_protocol::wire::{Block, Origin, Record};
 use hengwei_protocol::{block, record};
+use hengwei_rules::Level;
 
 use super::*;
 use crate::history::{Disk, Options, Real, Space};
@@ -47,14 +48,10 @@ fn open(dir: tempfile::TempDir) -> Court {
         ..Options::default()
     };
     let (writer, history) = Writer::open(&dir.path().join("history"), options).expect("opens");
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/library/authentication");
-    let (set, refused) = crate::replay::load(&[rules]).expect("loads");
-    assert_eq!(refused, 0);
     let (desk, judge) = start(Bench {
         writer,
         history: history.clone(),
-        rules: Arc::new(Rules::new(set)),
-        threshold: Level::Low,
+        rules: library(),
         fleet: Fleet::new(),
         metrics: Arc::default(),
     });
@@ -308,6 +305,85 @@ fn a_restart_forgets_no_half_filled_window() {
         assert!(court.alerts().is_empty());
         let court = court.again().await;
         court.submit(failures("b", 1, 1, "203.0.113.9")).await.expect("stored");
+        assert_eq!(court.alerts(), [("203.0.113.9".to_owned(), 5)]);
+    });
+}
+
+fn library() -> Arc<Rules> {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/library/authentication");
+    let (set, refused) = crate::replay::load(&[rules]).expect("loads");
+    assert_eq!(refused, 0);
+    Arc::new(Rules::new(set, Level::Low))
+}
+
+fn nothing() -> Arc<Rules> {
+    Arc::new(Rules::new(hengwei_rules::Set::default(), Level::Low))
+}
+
+impl Court {
+    async fn switch(&self, rules: &Arc<Rules>) -> Result<(), Error> {
+        let decide = |_: &History, now| {
+            let entries = vec![store::entry(now, "test", "rules.reloaded", &serde_json::json!({}))];
+            Ok((Decision { entries, puts: Vec::new() }, ()))
+        };
+        self.desk.replace_rules(Arc::clone(rules), decide).await
+    }
+
+    /// Has a batch judged that was matched by these rules, whichever are in force by then.
+    async fn submit_matched(&self, prepared: Prepared, by: &Arc<Rules>) -> Result<Stored, Error> {
+        let matches = by.matches(&prepared.sender, &prepared.events);
+        let (answer, receiver) = oneshot::channel();
+        let work = Work::Batch(Box::new(prepared), matches, answer);
+        assert!(self.desk.work.send(work).await.is_ok(), "the judge is there");
+        receiver.await.expect("the judge answers")
+    }
+}
+
+#[test]
+fn a_half_filled_window_outlives_new_rules_and_a_restart_after_them() {
+    run(async {
+        let court = Court::new();
+        court.submit(failures("a", 1, 3, "203.0.113.9")).await.expect("stored");
+        let new = library();
+        court.switch(&new).await.expect("switched");
+        assert!(Arc::ptr_eq(&court.desk.rules(), &new));
+        court.submit(failures("a", 4, 1, "203.0.113.9")).await.expect("stored");
+        assert!(court.alerts().is_empty());
+        let court = court.again().await;
+        court.submit(failures("b", 1, 1, "203.0.113.9")).await.expect("stored");
+        assert_eq!(court.alerts(), [("203.0.113.9".to_owned(), 5)]);
+    });
+}
+
+#[test]
+fn a_batch_that_waited_is_judged_by_the_rules_in_force() {
+    run(async {
+        let court = Court::new();
+        let (old, new) = (nothing(), court.desk.rules());
+        // Matched when no rule was there.
+        court.submit_matched(failures("a", 1, 5, "203.0.113.9"), &old).await.expect("stored");
+        assert_eq!(court.alerts(), [("203.0.113.9".to_owned(), 5)]);
+        // Matched by rules that are gone: their places mean nothing any more.
+        court.switch(&old).await.expect("switched");
+        court.submit_matched(failures("b", 1, 5, "203.0.113.7"), &new).await.expect("stored");
+        assert_eq!(court.alerts().len(), 1);
+    });
+}
+
+#[test]
+fn rules_whose_order_is_not_written_are_not_in_force() {
+    run(async {
+        let court = Court::new();
+        let before = court.desk.rules();
+        court.disk.failing.store(1, Ordering::Relaxed);
+        assert!(matches!(court.switch(&nothing()).await, Err(Error::Busy(_))));
+        assert!(Arc::ptr_eq(&court.desk.rules(), &before));
+        loop {
+            match court.submit(failures("a", 1, 5, "203.0.113.9")).await {
+                Ok(_) => break,
+                Err(error) => assert!(matches!(error, Error::Busy(_)), "{error}"),
+            }
+        }
         assert_eq!(court.alerts(), [("203.0.113.9".to_owned(), 5)]);
     });
 }

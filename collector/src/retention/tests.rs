@@ -29,8 +29,7 @@ impl Court {
         let (desk, judge) = judge::start(Bench {
             writer,
             history: history.clone(),
-            rules: Arc::new(Rules::new(hengwei_rules::Set::default())),
-            threshold: hengwei_rules::Level::High,
+            rules: Arc::new(Rules::new(hengwei_rules::Set::default(), hengwei_rules::Level::High)),
             fleet: Fleet::new(),
             metrics: Arc::default(),
         });
