@@ -16,10 +16,11 @@ use crate::logql;
 use crate::pki::setup;
 use crate::search::Said;
 use crate::{
-    EXIT_BUG, EXIT_FINDING, EXIT_OPERATOR, eval, export, history, packs, pki, replay, table, time,
+    EXIT_BUG, EXIT_OPERATOR, backtest, eval, export, history, packs, pki, replay, table, time,
 };
 
 mod carry;
+mod order;
 mod reach;
 mod verify;
 
@@ -127,6 +128,22 @@ enum RulesVerb {
     Lint(eval::LintArgs),
     /// Runs the examples beside rules
     Test(replay::TestArgs),
+    /// Keeps an archive (zip) or a folder of rules as a version of a pack; nothing of it is in force
+    Import {
+        /// The archive or folder
+        #[arg(value_name = "FILE|DIR")]
+        path: PathBuf,
+        #[command(flatten)]
+        asked: packs::Import,
+    },
+    /// What a set of rules would have alerted on, over stored history, beside the rules in force
+    Backtest {
+        /// A folder of rules, or a file, in place of all that is in force; repeats
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
+        #[command(flatten)]
+        asked: backtest::Asked,
+    },
     #[command(flatten)]
     Order(packs::Order),
 }
@@ -211,22 +228,8 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
     match cli.verb {
         Verb::Run => reach::runtime()?.block_on(crate::run(Config::load(&cli.config)?)),
         Verb::Check => check(&cli.config, out),
-        Verb::Rules(RulesVerb::Eval(args)) => eval::eval(&args, out, &mut std::io::stderr()),
-        Verb::Rules(RulesVerb::Bench(args)) => eval::bench(&args, out, &mut std::io::stderr()),
-        Verb::Rules(RulesVerb::Explain(args)) => {
-            eval::explain(&args, cli.json, out, &mut std::io::stderr())
-        }
-        Verb::Rules(RulesVerb::Cost { limit }) => {
-            let reach = Reach::of(cli.config, cli.socket, cli.data);
-            ask(&reach, cli.json, Command::RuleCost { limit }, out)
-        }
-        Verb::Rules(RulesVerb::Lint(args)) => eval::lint_rules(&args, out, &mut std::io::stderr()),
-        Verb::Rules(RulesVerb::Test(args)) => {
-            Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING })
-        }
-        Verb::Rules(RulesVerb::Order(order)) => {
-            let reach = Reach::of(cli.config, cli.socket, cli.data);
-            ask(&reach, cli.json, Command::Rules(order), out)
+        Verb::Rules(verb) => {
+            order::run(&Reach::of(cli.config, cli.socket, cli.data), cli.json, verb, out)
         }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
         Verb::Verify(args) => {
@@ -281,7 +284,7 @@ fn check(path: &Path, out: &mut dyn Write) -> anyhow::Result<i32> {
     // Opening the keys is reading them, and an unreadable key should be known before the start.
     crate::pki::Pki::open(&config.data, config.pki_settings())?;
     crate::systems::Systems::load(config.systems.dir.as_deref())?;
-    let loaded = packs::load_now(&config.rules, time::now())?;
+    let loaded = packs::load_at_start(&config, time::now())?;
     for refused in &loaded.refused {
         tracing::warn!("rule refused: {refused}");
     }

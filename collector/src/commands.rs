@@ -93,7 +93,7 @@ pub enum Command {
     },
     /// What is in force of rules. On the command line this stands among what needs no daemon
     #[command(skip)]
-    Rules(packs::Order),
+    Rules(packs::Ordered),
     /// Packed and signed events, asked for by `export`, which writes them
     #[command(skip)]
     Export(export::Asked),
@@ -272,7 +272,9 @@ pub async fn execute(
         Command::User(command) => execute_user(services, who, command, see).await,
         Command::Token(command) => execute_token(services, who, command, see).await,
         Command::RuleCost { limit } => rows(cost::rows(&services.desk.rules(), limit), see),
-        Command::Rules(order) => packs::execute(services, who, order, see).await,
+        Command::Rules(packs::Ordered { order, .. }) => {
+            packs::execute(services, who, order, Vec::new(), wanted, see).await
+        }
         Command::Export(asked) => export::stream(services, who, asked, wanted, see).await,
         Command::Backup(_) => {
             anyhow::bail!("a backup is handed over as open files, and here are rows only")

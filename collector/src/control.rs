@@ -4,6 +4,8 @@
 //! `{"done": exit code}`. Who asks is the peer's user, which the kernel says; the socket's mode keeps
 //! out whoever may not ask at all. Who closes its end before the answer is whole wants no more of it.
 //!
+//! An order about rules may have an archive behind its line, of the length the line says.
+//!
 //! Rows of a backup come with an open file each, passed as a descriptor (SCM_RIGHTS) with the first
 //! byte of the row: whoever asked reads what only the daemon could open, and nothing is copied twice.
 
@@ -23,14 +25,15 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags,
 };
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
-use tokio::net::unix::OwnedWriteHalf;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest, Take};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::backup::{self, Piece};
 use crate::commands::{self, Command};
+use crate::packs;
 use crate::services::Services;
 
 /// The longest request.
@@ -112,6 +115,10 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
                 .await?);
         }
     };
+    let mut archive = Vec::new();
+    if let Command::Rules(ordered) = &command {
+        archive = take_archive(&mut reader, ordered.archive_bytes).await?;
+    }
     let (pieces, mut receiver) = mpsc::channel::<Piece>(ROWS);
     let work = tokio::spawn(async move {
         // A reader that is slow holds up its own request, not the threads that serve others.
@@ -122,6 +129,10 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
         }
         let wanted = || !pieces.is_closed();
         let mut see = |row| send((row, None));
+        if let Command::Rules(ordered) = command {
+            return packs::execute(&services, &who, ordered.order, archive, &wanted, &mut see)
+                .await;
+        }
         commands::execute(&services, &who, command, &wanted, &mut see).await
     });
     let mut more = [0];
@@ -149,6 +160,27 @@ async fn answer(stream: UnixStream, services: Arc<Services>) -> anyhow::Result<(
     Ok(write.flush().await?)
 }
 
+/// Reads what comes behind a request. Its memory grows with what has come.
+async fn take_archive(
+    reader: &mut BufReader<Take<OwnedReadHalf>>,
+    bytes: u64,
+) -> anyhow::Result<Vec<u8>> {
+    anyhow::ensure!(bytes <= packs::archive::MAX_ARCHIVE, "an archive longer than is taken");
+    let here = reader.buffer().len() as u64;
+    // One more, so that the end of the peer is told from the end of what may be read.
+    reader.get_mut().set_limit(bytes.saturating_sub(here) + 1);
+    let mut archive = Vec::new();
+    while (archive.len() as u64) < bytes {
+        let read = tokio::time::timeout(REQUEST_TIMEOUT, reader.fill_buf()).await??;
+        anyhow::ensure!(!read.is_empty(), "the archive broke off");
+        let left = usize::try_from(bytes)?.saturating_sub(archive.len());
+        let taken = read.len().min(left);
+        archive.extend_from_slice(&read[..taken]);
+        reader.consume(taken);
+    }
+    Ok(archive)
+}
+
 /// Writes a row and passes an open file with its first byte.
 async fn pass(write: &mut OwnedWriteHalf, row: &Value, file: &File) -> io::Result<()> {
     let line = format!("{row}\n");
@@ -167,14 +199,18 @@ async fn pass(write: &mut OwnedWriteHalf, row: &Value, file: &File) -> io::Resul
 }
 
 /// Asks the daemon at `socket`; shows each row until `see` fails, returns the exit code.
+///
+/// `archive` goes behind the request.
 pub async fn ask(
     socket: &Path,
     command: &Command,
+    archive: &[u8],
     see: &mut dyn FnMut(Value) -> anyhow::Result<()>,
 ) -> anyhow::Result<i32> {
     let stream = UnixStream::connect(socket).await.with_context(|| nobody(socket))?;
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{}\n", serde_json::to_string(command)?).as_bytes()).await?;
+    write.write_all(archive).await.context("the collector takes no more: see its log")?;
     let mut lines = BufReader::new(read).lines();
     while let Some(line) = lines.next_line().await? {
         let row: Value = serde_json::from_str(&line)?;

@@ -364,7 +364,7 @@ pub struct Batch<'a> {
 
 impl Batch<'_> {
     /// `agent/kind/epoch/number`.
-    fn record(&self, event: EventRef<'_>) -> String {
+    pub(crate) fn record(&self, event: EventRef<'_>) -> String {
         format!("{}/{}/{}/{}", self.sender.agent, self.kind, hex(self.epoch), event.event.number)
     }
 
@@ -405,7 +405,7 @@ fn single(rule: &Rule, profile: &Profile, batch: &Batch<'_>, event: EventRef<'_>
 
 /// What an alert is about: the rule's `hengwei.entity`, else what its correlation groups by, else the
 /// host and the user.
-fn entity(rule: &Rule, group: &Group, batch: &Batch<'_>, event: EventRef<'_>) -> Entity {
+pub(crate) fn entity(rule: &Rule, group: &Group, batch: &Batch<'_>, event: EventRef<'_>) -> Entity {
     let join = |pairs: Vec<(String, String)>| {
         let names: Vec<&str> = pairs.iter().map(|(name, _)| name.as_str()).collect();
         let values: Vec<&str> = pairs.iter().map(|(_, value)| value.as_str()).collect();
@@ -455,7 +455,7 @@ fn text_of(event: EventRef<'_>, name: &str) -> Option<String> {
 }
 
 /// The line, or the fields in short, cut to what evidence keeps.
-fn evidence_text(event: EventRef<'_>) -> String {
+pub(crate) fn evidence_text(event: EventRef<'_>) -> String {
     let mut text = event.text().to_owned();
     if text.is_empty() {
         for (id, _) in event.iter() {

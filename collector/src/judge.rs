@@ -655,4 +655,4 @@ fn seconds(nanos: i64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,6 +17,7 @@
 
 pub mod accounts;
 pub mod alerts;
+pub mod backtest;
 pub mod backup;
 pub mod cli;
 pub mod commands;

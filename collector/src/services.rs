@@ -121,7 +121,7 @@ fn first_of_feed(history: &History) -> Option<u64> {
 impl Services {
     /// Opens keys and history, loads the rules and starts the judge.
     pub fn open(config: Config) -> anyhow::Result<(Services, JoinHandle<()>, Loaded)> {
-        let loaded = packs::load_now(&config.rules, time::now())?;
+        let loaded = packs::load_at_start(&config, time::now())?;
         let (services, judge) = Services::with_rules(config, Arc::clone(&loaded.rules), true)?;
         Ok((services, judge, loaded))
     }

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::Value;
 
 use crate::commands::{Alerts, ApiToken, Command, Pki, User};
+use crate::packs::Order;
 
 /// Longest cell that is shown whole.
 const MAX_CELL: usize = 80;
@@ -59,13 +60,33 @@ pub fn shape(command: &Command) -> Shape {
     Shape { columns, bare }
 }
 
-/// Prints rows.
+/// How the rows of an order about rules are shown.
+pub fn order(order: &Order) -> Shape {
+    let columns: &[&str] = match order {
+        Order::Packs => {
+            &["pack", "version", "live", "rules", "refused", "left_out", "imported", "tested"]
+        }
+        Order::Import(_) => &["outcome", "rule", "title", "document", "reason"],
+        Order::Backtest(_) => {
+            &["change", "level", "alerts", "alerts_before", "matches", "rule", "title"]
+        }
+        _ => &[],
+    };
+    Shape { columns, bare: None }
+}
+
+/// Prints rows. A row without the first column is no row of the table, and follows it as a whole.
 pub fn print(shape: &Shape, rows: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
     if let Some(name) = shape.bare {
         return rows.iter().try_for_each(|row| writeln!(out, "{}", cell(row, name)));
     }
     if shape.columns.is_empty() {
         return rows.iter().try_for_each(|row| whole(row, 0, out));
+    }
+    let in_table = |row: &&Value| !member(row, shape.columns[0]).is_null();
+    let (rows, others): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(in_table);
+    if rows.is_empty() && !others.is_empty() {
+        return others.into_iter().try_for_each(|row| whole(row, 0, out));
     }
     let cells: Vec<Vec<String>> = rows
         .iter()
@@ -88,7 +109,7 @@ pub fn print(shape: &Shape, rows: &[Value], out: &mut dyn Write) -> std::io::Res
         }
         writeln!(out, "{}", line.trim_end())?;
     }
-    Ok(())
+    others.into_iter().try_for_each(|row| whole(row, 0, out))
 }
 
 /// A row of a search as one line: an event, or a series with its last point.
@@ -149,9 +170,13 @@ fn whole(value: &Value, depth: usize, out: &mut dyn Write) -> std::io::Result<()
 
 /// A member by its name, the literal name before dots.
 fn cell(row: &Value, name: &str) -> String {
+    text(member(row, name))
+}
+
+fn member<'a>(row: &'a Value, name: &str) -> &'a Value {
     let found =
         row.get(name).or_else(|| name.split('.').try_fold(row, |value, part| value.get(part)));
-    found.map(text).unwrap_or_default()
+    found.unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> String {

@@ -9,6 +9,7 @@ use crate::backup;
 use crate::commands::{self, Command};
 use crate::config::Config;
 use crate::control;
+use crate::packs::{self, Order, Ordered};
 use crate::services::Services;
 
 /// How a collector is reached: over its socket when it runs, by its data folder when it does not.
@@ -37,7 +38,7 @@ impl Reach {
         see: &mut (dyn FnMut(Value) -> anyhow::Result<()> + Send),
     ) -> anyhow::Result<i32> {
         let Some(data) = &self.data else {
-            return runtime()?.block_on(control::ask(&self.socket()?, &command, see));
+            return runtime()?.block_on(control::ask(&self.socket()?, &command, &[], see));
         };
         let mut failed = Ok(());
         let mut keep = |row| {
@@ -46,6 +47,31 @@ impl Reach {
         };
         let code = self.offline(data, async |services, who| {
             commands::execute(services, who, command, &|| true, &mut keep).await
+        });
+        failed?;
+        code
+    }
+
+    /// The same for an order about rules, with the archive it is about.
+    pub(super) fn order(
+        &self,
+        order: Order,
+        archive: Vec<u8>,
+        see: &mut (dyn FnMut(Value) -> anyhow::Result<()> + Send),
+    ) -> anyhow::Result<i32> {
+        let Some(data) = &self.data else {
+            let ordered = Ordered { order, archive_bytes: archive.len() as u64 };
+            let command = Command::Rules(ordered);
+            let socket = self.socket()?;
+            return runtime()?.block_on(control::ask(&socket, &command, &archive, see));
+        };
+        let mut failed = Ok(());
+        let mut keep = |row| {
+            failed = see(row);
+            failed.is_ok()
+        };
+        let code = self.offline(data, async |services, who| {
+            packs::execute(services, who, order, archive, &|| true, &mut keep).await
         });
         failed?;
         code

@@ -86,7 +86,7 @@ impl Sealed {
         self.doomed.store(true, Ordering::Release);
     }
 
-    fn open(&self, counters: &Counters) -> Option<Reader> {
+    pub(super) fn open(&self, counters: &Counters) -> Option<Reader> {
         let reader = Reader::open(&self.path);
         let reader =
             reader.inspect_err(|e| damaged(counters, &format!("{}: {e}", self.path.display())));
@@ -313,18 +313,18 @@ impl History {
 }
 
 /// What a reader asked for.
-struct Wanted<'a> {
-    since: Option<i64>,
-    until: Option<i64>,
-    agent: Option<&'a str>,
+pub(super) struct Wanted<'a> {
+    pub(super) since: Option<i64>,
+    pub(super) until: Option<i64>,
+    pub(super) agent: Option<&'a str>,
 }
 
 impl Wanted<'_> {
-    fn time(&self, time: i64) -> bool {
+    pub(super) fn time(&self, time: i64) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time < until)
     }
 
-    fn overlaps(&self, since: i64, until: i64) -> bool {
+    pub(super) fn overlaps(&self, since: i64, until: i64) -> bool {
         self.since.is_none_or(|wanted| until >= wanted)
             && self.until.is_none_or(|wanted| since < wanted)
     }
@@ -408,7 +408,12 @@ impl Cursor {
     }
 }
 
-fn read_chunk(sealed: &Sealed, reader: &Reader, chunk: &Chunk, counters: &Counters) -> Vec<Item> {
+pub(super) fn read_chunk(
+    sealed: &Sealed,
+    reader: &Reader,
+    chunk: &Chunk,
+    counters: &Counters,
+) -> Vec<Item> {
     let (path, offset) = (sealed.path.display(), chunk.offset);
     let tell = |error: &str| damaged(counters, &format!("{path}: {error} at byte {offset}"));
     match reader.read_damaged(chunk) {

@@ -101,7 +101,7 @@ impl Court {
 }
 
 /// A batch as an input would hand it over: failed logins from an address.
-fn failures(agent: &str, first: u64, count: u64, address: &str) -> Prepared {
+pub(crate) fn failures(agent: &str, first: u64, count: u64, address: &str) -> Prepared {
     let text = |n: u64| {
         let second = n % 60;
         format!(
@@ -112,7 +112,7 @@ fn failures(agent: &str, first: u64, count: u64, address: &str) -> Prepared {
     lines(agent, first, created, (first..first + count).map(text))
 }
 
-fn lines(
+pub(crate) fn lines(
     agent: &str,
     first: u64,
     created: i64,
@@ -158,7 +158,7 @@ fn lines(
 }
 
 /// Several threads, as the daemon has: the judge blocks.
-fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
