@@ -413,3 +413,15 @@ fn log_to_stderr(daemon: bool) {
     // A logger that is there already is a test's.
     let _ = if bare { builder.without_time().try_init() } else { builder.try_init() };
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

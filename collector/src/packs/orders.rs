@@ -24,6 +24,7 @@ type See<'a> = &'a mut (dyn FnMut(Value) -> bool + Send);
 
 /// What an archive is to be kept as.
 #[derive(Debug, Clone, Serialize, Deserialize, clap::Args)]
+#[group(skip)]
 pub struct Import {
     /// The pack's name
     #[arg(long)]
