@@ -10,14 +10,19 @@ use crate::Value;
 /// Folds a character's case: two characters that differ only in case fold to the same one.
 ///
 /// Lowering the upper form also joins those with several lower forms (`σ` and `ς`, `s` and `ſ`).
-/// Characters whose forms are longer than one character (`ß`, `İ`) stay as they are, and so does
-/// the dotless `ı`, which Unicode does not fold to `i`.
+/// Characters whose forms are longer than one character (`ß`, `İ`) stay as they are, but three that
+/// Unicode takes for the same as another, and so does the dotless `ı`, which it does not fold to `i`.
 pub fn fold(character: char) -> char {
     if character.is_ascii() {
         return character.to_ascii_lowercase();
     }
-    if character == 'ı' || CASELESS.contains(&character) {
-        return character;
+    match character {
+        'ı' => return character,
+        '\u{1fd3}' => return '\u{390}',
+        '\u{1fe3}' => return '\u{3b0}',
+        '\u{fb05}' => return '\u{fb06}',
+        character if CASELESS.contains(&character) => return character,
+        _ => {}
     }
     single(single(character, char::to_uppercase), char::to_lowercase)
 }

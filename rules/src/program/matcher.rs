@@ -36,7 +36,8 @@ pub(super) struct Matcher {
     prefixes: Trie,
     suffixes: Trie,
     grams: Grams,
-    /// Bytes of the shortest text that is looked for anywhere, folded; 0 when any value will do.
+    /// Characters of the shortest text that is looked for anywhere; 0 when any value will do. Folding
+    /// keeps their number, and not that of their bytes.
     shortest: usize,
     /// Between joined values.
     separator: char,
@@ -100,7 +101,8 @@ impl Matcher {
         }
         let anything = matcher.always.0 != matcher.always.1;
         let texts = || needles.iter().map(|(text, _, _)| text);
-        matcher.shortest = texts().map(Vec::len).min().filter(|_| !anything).unwrap_or(0);
+        let characters = |text: &Vec<u8>| String::from_utf8_lossy(text).chars().count();
+        matcher.shortest = texts().map(characters).min().filter(|_| !anything).unwrap_or(0);
         matcher.digits = anything
             || texts().any(|text| text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-'));
         let unused = |separator: &char| {
@@ -170,6 +172,7 @@ impl Matcher {
 
     /// Adds a value to those that [`Matcher::joined`] looks at together.
     pub(super) fn join(&self, text: &str, joined: &mut String) {
+        // No text has more characters than bytes.
         if text.len() >= self.shortest {
             joined.push_str(text);
             joined.push(self.separator);
