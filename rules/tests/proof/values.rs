@@ -56,7 +56,7 @@ fn next(state: &mut u64) -> u64 {
 }
 
 /// What texts are put together of: few, so that they meet, share ends and lie in each other.
-const ATOMS: [&str; 56] = [
+const ATOMS: [&str; 58] = [
     "cmd",
     "whoami",
     "powershell",
@@ -113,6 +113,8 @@ const ATOMS: [&str; 56] = [
     "user",
     "Temp",
     "rundll32",
+    "ⱥ",
+    "ẞ",
 ];
 
 const ASCII_ATOMS: [&str; 12] =
@@ -122,7 +124,11 @@ const DASHES: [char; 5] = ['-', '/', '–', '—', '―'];
 
 /// Plain text.
 fn text(choices: &mut Choices<'_>) -> String {
-    let most = if choices.one_in(40) { 60 } else { 4 };
+    let most = match choices.below(240) {
+        239 => 250,
+        1..6 => 60,
+        _ => 4,
+    };
     (0..choices.below(most)).map(|_| choices.of(&ATOMS)).collect()
 }
 

@@ -1,5 +1,7 @@
 //! Text: case, wildcards, escapes, places, lists of values.
 
+use hengwei_rules::text::fold;
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 use serde_json::json;
 
 use super::*;
@@ -39,6 +41,35 @@ fn case_folds_beyond_ascii() {
     item("f|contains: 衡").met(["一衡一"]).not_met(["卫"]);
     // Composed and decomposed letters are different texts.
     item("f: 'é'").met(["É"]).not_met(["e\u{301}"]);
+}
+
+/// Letters whose other case takes more bytes, or fewer, are looked for like any.
+#[test]
+fn letters_of_uneven_length_are_found() {
+    for (one, other) in [("Ⱥ", "ⱥ"), ("k", "\u{212a}"), ("ſ", "S"), ("Ω", "\u{2126}"), ("ẞ", "ß")]
+    {
+        for (written, held) in [(one, other), (other, one)] {
+            item(&format!("f: {written}")).met([held]);
+            item(&format!("f|contains: {written}")).met([held, &format!("x{held}x")]);
+            item(&format!("f|startswith: {written}")).met([held]);
+            item(&format!("f|endswith: {written}")).met([held]);
+            item(&format!("f|re|i: {written}")).met([held]);
+            detection(&format!("k: [{written}]\ncondition: k")).met([held]);
+        }
+    }
+}
+
+/// Whatever an expression takes for the same letter without regard to case, a value does too, so
+/// that a text an expression can't do without is found in any case.
+#[test]
+fn values_fold_at_least_what_expressions_fold() {
+    for letter in '\0'..=char::MAX {
+        let mut class = ClassUnicode::new([ClassUnicodeRange::new(letter, letter)]);
+        class.case_fold_simple();
+        for other in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+            assert_eq!(fold(letter), fold(other), "{letter} {other}");
+        }
+    }
 }
 
 #[test]
