@@ -9,6 +9,9 @@ use rsigma_parser::{SigmaCollection, SigmaDocument, parse_sigma_yaml};
 use serde::Deserialize as _;
 use yaml_serde::Value;
 
+/// From here on a number is no whole one of 64 bits with a sign, and the parser keeps its neighbour.
+const MAX_NUMBER: f64 = 9_223_372_036_854_775_808.0;
+
 /// A text longer than this is refused.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 
@@ -211,6 +214,7 @@ fn check_selection(value: &Value) -> Result<(), String> {
             value => check_selection(value),
         }),
         Value::Tagged(_) => Err("a tagged value".to_owned()),
+        Value::Number(number) => exact("keywords", number),
         _ => Ok(()),
     }
 }
@@ -220,9 +224,18 @@ fn plain(name: &str, value: &Value) -> Result<(), String> {
         Value::Mapping(_) | Value::Sequence(_) | Value::Tagged(_) => {
             Err(format!("{name}: a value that is not plain"))
         }
-        Value::Number(number) if number.as_f64().is_some_and(|n| !n.is_finite()) => {
-            Err(format!("{name}: {number} as a value"))
-        }
+        Value::Number(number) => exact(name, number),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a number that would be taken for its neighbours too, or is none.
+fn exact(name: &str, number: &yaml_serde::Number) -> Result<(), String> {
+    match number.as_f64() {
+        Some(near) if !near.is_finite() => Err(format!("{name}: {number} as a value")),
+        Some(near) if number.as_i64().is_none() && near.abs() >= MAX_NUMBER => Err(format!(
+            "{name}: {number} is beyond 64 bits with a sign; in quotes it is compared as text"
+        )),
         _ => Ok(()),
     }
 }

@@ -30,6 +30,18 @@ fn other_numbers() {
     item("f: 2.0").met([json!(2), json!(2.0), json!("2.0")]).not_met([json!(2.5)]);
 }
 
+/// What would be taken for its neighbours too is refused by name; in quotes it is text.
+#[test]
+fn numbers_that_do_not_fit_are_refused() {
+    for number in ["9223372036854775808", "18446744073709551615", "-1e30", "1e30"] {
+        refused(&format!("f: {number}"), "64 bits");
+        refused(&format!("f: [1, {number}]"), "64 bits");
+        refused_detection(&format!("k: [{number}]\ncondition: k"), "64 bits");
+        item(&format!("f: '{number}'")).met([number]).not_met(["9223372036854775809"]);
+    }
+    item("f: -9223372036854775808").met([i64::MIN]).not_met([i64::MIN + 1]);
+}
+
 #[test]
 fn flags() {
     item("f: true").met([json!(true), json!("true"), json!("TRUE")]).not_met([
