@@ -152,11 +152,14 @@ fn decoded(
     decode::block(block, &decode::Context { sender, ingested: time::now(), kind })
 }
 
-/// Shows the lines of a raw log in blocks: where they come from, when they were read, and the lines.
+/// Takes where lines come from, when they were read, and the lines.
+type SeeLines<'a> = &'a mut dyn FnMut(&Origin, i64, Vec<Body>) -> anyhow::Result<()>;
+
+/// Shows the lines of a raw log in blocks.
 fn raw_lines(
     path: &Path,
     reading: &Reading,
-    see: &mut dyn FnMut(&Origin, i64, Vec<Body>) -> anyhow::Result<()>,
+    see: SeeLines<'_>,
 ) -> anyhow::Result<()> {
     let context = || format!("{}: can't be read", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
