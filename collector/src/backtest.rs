@@ -171,7 +171,7 @@ async fn sets(services: &Services, asked: Asked, archive: Vec<u8>) -> anyhow::Re
             if let Some(Pack { name, version, .. }) = &pack {
                 texts.extend(packs::pack(&settings, &store, name, version)?);
             }
-            load::compile(&settings, &texts, Vec::new(), now)?
+            load::compile(&settings, &texts, Vec::new(), now)?.some()?
         };
         let same = in_force.about().digest == candidate.rules.about().digest;
         Ok(Sets { candidate, in_force: (!same).then_some(in_force), pack })

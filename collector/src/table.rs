@@ -67,9 +67,6 @@ pub fn order(order: &Order) -> Shape {
             &["pack", "version", "live", "rules", "refused", "left_out", "imported", "tested"]
         }
         Order::Import(_) => &["outcome", "rule", "title", "document", "reason"],
-        Order::Backtest(_) => {
-            &["change", "level", "alerts", "alerts_before", "matches", "rule", "title"]
-        }
         _ => &[],
     };
     Shape { columns, bare: None }
@@ -123,6 +120,32 @@ pub fn event(row: &Value) -> String {
     let text = cell(row, "event.original");
     cells.push(if text.is_empty() { printable(&row.to_string()) } else { text });
     cells.join("  ")
+}
+
+/// What a backtest found of one rule, as a few lines: how much, when, about what, for example.
+pub fn backtested(row: &Value) -> String {
+    let items = |name: &str| row.get(name).and_then(Value::as_array).into_iter().flatten();
+    let before = match row.get("alerts_before") {
+        Some(before) => format!(" ({} before)", text(before)),
+        None => String::new(),
+    };
+    let [change, level, alerts, matches, title, rule] =
+        ["change", "level", "alerts", "matches", "title", "rule"].map(|name| cell(row, name));
+    let mut lines = format!(
+        "{change:<8} {level:<13} {alerts} alerts{before}, {matches} matches  {title}  [{rule}]"
+    );
+    if !member(row, "first").is_null() {
+        let entities: Vec<String> = items("entities")
+            .map(|entity| format!("{} ({})", cell(entity, "value"), cell(entity, "count")))
+            .collect();
+        let times = format!("{} to {}", cell(row, "first"), cell(row, "last"));
+        lines.push_str(&format!("\n    {times}; {}", entities.join(", ")));
+    }
+    for example in items("examples") {
+        let [time, host, text] = ["time", "host", "text"].map(|name| cell(example, name));
+        lines.push_str(&format!("\n    {time} {host}: {text}"));
+    }
+    lines
 }
 
 /// How far a search has come, as one line.
@@ -236,6 +259,26 @@ mod tests {
             let obeyed = text.chars().find(|c| *c != '\n' && (c.is_control() || *c == '\u{202e}'));
             assert_eq!(obeyed, None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_no_row_of_the_table_follows_it() {
+        let shape = Shape { columns: &["a", "b"], bare: None };
+        let rows = [json!({"c": 1}), json!({"a": 1, "b": 2})];
+        assert_eq!(printed(&shape, &rows), "a  b\n1  2\nc: 1\n");
+        assert_eq!(printed(&shape, &rows[..1]), "c: 1\n");
+    }
+
+    #[test]
+    fn a_backtested_rule_takes_a_few_lines() {
+        let row = json!({
+            "change": "new", "level": "high", "alerts": 1, "alerts_before": 0, "matches": 9,
+            "title": "T\u{1b}", "rule": "r", "first": "F", "last": "L",
+            "entities": [{"value": "a\n", "count": 9}],
+            "examples": [{"time": "F", "host": "h", "text": "x\ny"}],
+        });
+        let expected = "new      high          1 alerts (0 before), 9 matches  T·  [r]\n    F to L; a· (9)\n    F h: x·y";
+        assert_eq!(backtested(&row), expected);
     }
 
     #[test]

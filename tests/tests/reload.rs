@@ -121,7 +121,7 @@ fn a_reload_in_the_middle_of_a_stream_misses_and_doubles_nothing() -> anyhow::Re
     stored(&collector, "mark-of-a-test", written + 2)?;
     assert_eq!(about(&collector, "A mark")?[0]["count"], written + 1);
 
-    // Another level by an override: the reason is asked for, the site's file is named.
+    // A restart has the same in force.
     let before = collector.rows(&["status"])?.remove(0)["rules"]["digest"].clone();
     collector.stop()?;
     collector.start()?;

@@ -289,7 +289,7 @@ pub fn rows(lane: &Lane, before: Option<&Lane>) -> Vec<Value> {
     for gone in before.into_iter().flat_map(|before| gone(lane, before)) {
         rows.push((0, 0, gone));
     }
-    rows.sort_by(|one, other| (other.0, other.1).cmp(&(one.0, one.1)));
+    rows.sort_by_key(|(alerts, matches, _)| std::cmp::Reverse((*alerts, *matches)));
     rows.into_iter().map(|(_, _, row)| row).collect()
 }
 

@@ -45,15 +45,21 @@ pub(super) fn run(
     };
     let shape = table::order(&order);
     let mut rows = Vec::new();
+    let backtest = matches!(order, Order::Backtest(_));
     let code = reach.order(order, archive, &mut |row: Value| {
         match row.get("progress") {
             Some(progress) => eprintln!("{} events, {}", progress["events"], progress["at"]),
             None if json => writeln!(out, "{row}")?,
+            None if backtest && row.get("change").is_some() => {
+                writeln!(out, "{}", table::backtested(&row))?;
+            }
             None => rows.push(row),
         }
         Ok(())
     })?;
-    table::print(&shape, &rows, out)?;
+    if !json {
+        table::print(&shape, &rows, out)?;
+    }
     Ok(code)
 }
 

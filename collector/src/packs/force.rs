@@ -3,6 +3,7 @@
 //! In: what is on disk, and which packs shall be live. Out: the judge goes on with it, history has an
 //! entry, log and metrics tell. When anything of it fails, all stays as it was.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +24,8 @@ use crate::time;
 const ROUND: Duration = Duration::from_secs(20);
 /// Where the digest of the rules in force is, in tree `settings`.
 const IN_FORCE: &[u8] = b"rules";
+/// Where the packs in force are: a restored collector has this, and not the packs.
+const PACKS: &[u8] = b"rules-packs";
 /// Who acts when nobody does.
 const COLLECTOR: &str = "collector";
 
@@ -69,7 +72,14 @@ pub(crate) fn load_packs(
     for (name, version) in live.versions() {
         texts.extend(pack(settings, &store, name, version)?);
     }
-    load::compile(settings, &texts, unread, now)
+    let mut loaded = load::compile(settings, &texts, unread, now)?.some()?;
+    loaded.packs = named(live);
+    Ok(loaded)
+}
+
+/// The live versions by name.
+fn named(live: &Live) -> BTreeMap<String, String> {
+    live.versions().map(|(name, version)| (name.to_owned(), version.to_owned())).collect()
 }
 
 /// The rules of a pack's version, as texts of a set.
@@ -108,6 +118,7 @@ pub fn load_at_start(config: &Config, now: i64) -> anyhow::Result<Loaded> {
     }
     let mut loaded = load::compile(settings, &texts, unread, now)?;
     loaded.complaints.splice(0..0, complaints);
+    loaded.packs = named(&live);
     Ok(loaded)
 }
 
@@ -126,10 +137,13 @@ pub(super) async fn replace(
         row.extend(more);
     }
     let (actor, body) = (who.to_owned(), row.clone());
-    let digest = loaded.rules.about().digest.clone();
+    let (digest, packs) = (loaded.rules.about().digest.clone(), loaded.packs.clone());
     let decide = move |_: &History, now| {
         let entries = vec![records::entry(now, &actor, action, &body)];
-        let puts = vec![records::put(tree::SETTINGS, IN_FORCE, &digest)];
+        let puts = vec![
+            records::put(tree::SETTINGS, IN_FORCE, &digest),
+            records::put(tree::SETTINGS, PACKS, &packs),
+        ];
         Ok((Decision { entries, puts }, ()))
     };
     services.desk.replace_rules(Arc::clone(&loaded.rules), decide).await?;
@@ -157,7 +171,8 @@ pub(super) fn difference(before: &Rules, loaded: &Loaded) -> Value {
     json!({
         "rules": loaded.rules.set().rules().len(), "refused": loaded.refused.len(),
         "left_out": loaded.left_out.len(), "new": added, "changed": changed.count(), "gone": gone,
-        "complaints": loaded.complaints.len(), "digest": loaded.rules.about().digest,
+        "complaints": loaded.complaints.len(), "packs": loaded.packs,
+        "digest": loaded.rules.about().digest,
     })
 }
 
@@ -183,6 +198,15 @@ pub(crate) fn amiss(loaded: &Loaded, see: &mut (dyn FnMut(Value) -> bool + Send)
 pub async fn started(services: &Services, loaded: &Loaded) {
     services.packs.note(loaded);
     tell(services, loaded);
+    let known: Option<BTreeMap<String, String>> =
+        records::get(&services.history, tree::SETTINGS, PACKS);
+    for (name, version) in known.into_iter().flatten() {
+        if !loaded.packs.contains_key(&name) {
+            tracing::error!(
+                "pack {name}@{version} was live and is not there: import and activate it again"
+            );
+        }
+    }
     let digest = loaded.rules.about().digest.clone();
     let rules = json!({
         "rules": loaded.rules.set().rules().len(), "refused": loaded.refused.len(),

@@ -2,8 +2,8 @@
 //! its tuning and its lists.
 //!
 //! In: the `[rules]` section and which packs count. Out: [`Loaded`]: rules ready to be put in force,
-//! and all that is amiss, by name. A folder that is missing, or a set with no rule that compiles, is
-//! an error: whoever asked keeps what is in force. It writes nothing.
+//! and all that is amiss, by name. A folder that is missing is an error, and so is a set without any
+//! rule where it is to replace another ([`Loaded::some`]): what is in force stays. It writes nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -41,6 +41,8 @@ pub struct Loaded {
     pub left_out: Vec<LeftOut>,
     /// What is wrong with tuning and lists, one line each.
     pub complaints: Vec<String>,
+    /// The packs in it: version by name.
+    pub packs: BTreeMap<String, String>,
     /// When it is to be loaded again, because an override ends; Unix nanoseconds.
     pub until: Option<i64>,
 }
@@ -75,11 +77,6 @@ pub fn compile(
     let filters = tuning.filters.iter().map(|(name, text)| Document { name, text });
     let (set, refused) = Set::compile(documents.chain(filters), &FieldNames, &options);
     let refused: Vec<Refused> = unread.into_iter().chain(refused).collect();
-    ensure!(
-        !set.rules().is_empty() || refused.is_empty(),
-        "none of the rules can be used: {}",
-        refused.first().map(ToString::to_string).unwrap_or_default()
-    );
     let mut complaints = lists.complaints;
     complaints.extend(tuning.complaints.iter().cloned());
     complaints.extend(tuning.unmet(&set));
@@ -92,7 +89,20 @@ pub fn compile(
     let about = About { digest, refused: refused.len(), documents: documents.collect() };
     let left_out = set.left_out().to_vec();
     let rules = Arc::new(Rules::of(set, about, &threshold));
-    Ok(Loaded { rules, refused, left_out, complaints, until: tuning.until })
+    let (packs, until) = (BTreeMap::new(), tuning.until);
+    Ok(Loaded { rules, refused, left_out, complaints, packs, until })
+}
+
+impl Loaded {
+    /// An error when there is no rule in it: nobody means that.
+    pub fn some(self) -> anyhow::Result<Loaded> {
+        let reason = || match self.refused.first() {
+            Some(refused) => format!("none of the rules can be used: {refused}"),
+            None => "there are no rules".to_owned(),
+        };
+        ensure!(!self.rules.set().rules().is_empty(), reason());
+        Ok(self)
+    }
 }
 
 /// What two sets that do the same have in common.
