@@ -156,11 +156,7 @@ fn decoded(
 type SeeLines<'a> = &'a mut dyn FnMut(&Origin, i64, Vec<Body>) -> anyhow::Result<()>;
 
 /// Shows the lines of a raw log in blocks.
-fn raw_lines(
-    path: &Path,
-    reading: &Reading,
-    see: SeeLines<'_>,
-) -> anyhow::Result<()> {
+fn raw_lines(path: &Path, reading: &Reading, see: SeeLines<'_>) -> anyhow::Result<()> {
     let context = || format!("{}: can't be read", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
     let created = match reading.year {

@@ -220,13 +220,19 @@ fn canonical(text: &[u8]) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
 
+/// The place of the first byte that is not ASCII.
+fn first_sign(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 32;
+    let chunk = bytes.chunks(CHUNK).position(|chunk| !chunk.is_ascii())? * CHUNK;
+    let at = bytes[chunk..].iter().position(|byte| !byte.is_ascii())?;
+    Some(chunk + at)
+}
+
 fn fold_into(text: &str, folded: &mut Vec<u8>) {
     folded.clear();
     let mut rest = text;
     // Mostly ASCII with a sign here and there: only the signs are folded one by one.
-    while !rest.is_ascii()
-        && let Some(at) = rest.bytes().position(|byte| !byte.is_ascii())
-    {
+    while let Some(at) = first_sign(rest.as_bytes()) {
         folded.extend_from_slice(&rest.as_bytes()[..at]);
         rest = &rest[at..];
         let after = rest.trim_start_matches(|character: char| !character.is_ascii());
