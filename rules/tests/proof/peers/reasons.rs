@@ -41,11 +41,12 @@ impl Difference<'_> {
 
     /// Whether a text in the rule or in the event is of such characters.
     fn any_text(&self, is: fn(char) -> bool) -> bool {
-        let found = self.found.iter().any(|value| match value {
-            Owned::Text(text) => text.contains(is),
-            _ => false,
-        });
-        found || self.value.to_string().contains(is)
+        let holds = |value: &Owned| matches!(value, Owned::Text(text) if text.contains(is));
+        let referred =
+            self.has("fieldref") && self.event.fields.iter().any(|(_, value)| holds(value));
+        referred
+            || self.found.iter().any(|value| holds(value))
+            || self.value.to_string().contains(is)
     }
 
     fn written(&self) -> &str {
@@ -113,7 +114,11 @@ pub(super) const REASONS: &[Reason] = &[
     },
     Reason {
         peers: SIGMA_RUST,
-        applies: |d| !d.ours && d.found == [&Owned::Null] && d.strings().any(|text| text == "*"),
+        applies: |d| {
+            !d.ours
+                && d.found == [&Owned::Null]
+                && d.strings().any(|text| ["*", ""].contains(&text))
+        },
         because: "* replaces text, and null is none; there, null is an empty text",
     },
     Reason {
@@ -209,6 +214,23 @@ pub(super) const REASONS: &[Reason] = &[
         peers: RSIGMA,
         applies: |d| d.value.is_boolean() && d.mixed(),
         because: "all values are treated as strings; there, true and false are met by yes, no, 1 and 0 too",
+    },
+    Reason {
+        peers: RSIGMA,
+        applies: |d| d.value.is_number() && d.ours && d.texts().any(|text| text.trim() != text),
+        because: "the standard does not say how a number is written in a text; ours may have blanks around it",
+    },
+    Reason {
+        peers: RSIGMA,
+        applies: |d| {
+            d.value.is_number() && !d.ours && d.texts().any(|text| text.parse::<f64>().is_ok())
+        },
+        because: "all values are treated as strings, so 5 is not 05; there, a text that reads as the number is",
+    },
+    Reason {
+        peers: SIGMA_RUST,
+        applies: |d| d.has("base64") && !d.ours,
+        because: "base64 encodes the value, whose padding is part of that; there, the end is left off",
     },
     Reason {
         peers: BOTH,
