@@ -2,8 +2,9 @@
 //!
 //! Sigma's flavour is PCRE without look-around. What PCRE reads as plain characters and the regex
 //! crate reads as syntax is escaped here: braces that are no repetition, `[`, `&&`, `--`, `~~`
-//! inside a class, `\<`, `\>`, and escaped letters that mean nothing. What cannot be expressed
-//! (look-around, back references) is an error that says so.
+//! inside a class, `\<`, `\>`, and escaped letters that mean nothing. `$` and `\Z` are also met before
+//! a line feed that ends the text. What cannot be expressed (look-around, back references, possessive
+//! repetitions) is an error that says so.
 
 use regex::{Regex, RegexBuilder};
 
@@ -23,24 +24,26 @@ pub(crate) struct Flags {
 
 /// Compiles an expression as rules write them.
 pub(crate) fn compile(expression: &str, flags: Flags) -> Result<Regex, String> {
+    let translated = translate(expression, flags)
+        .map_err(|reason| format!("regular expression {expression:?}: {reason}"))?;
     // The flags are part of the text, so that the text alone says what is matched.
     let flags = [(flags.ignore_case, 'i'), (flags.multi_line, 'm'), (flags.dot_all, 's')];
     let flags: String = flags.iter().filter(|(set, _)| *set).map(|(_, flag)| *flag).collect();
     let flags = if flags.is_empty() { flags } else { format!("(?{flags})") };
-    RegexBuilder::new(&(flags + &translate(expression)))
-        .size_limit(MAX_COMPILED_BYTES)
-        .build()
-        .map_err(|error| {
+    RegexBuilder::new(&(flags + &translated)).size_limit(MAX_COMPILED_BYTES).build().map_err(
+        |error| {
             let text = error.to_string();
             // The crate draws the expression over several lines; its last line says what is wrong.
             let reason = text.lines().last().unwrap_or_default().trim();
             format!("regular expression {expression:?}: {}", reason.trim_start_matches("error: "))
-        })
+        },
+    )
 }
 
 /// Whether an expression that compiles takes more memory than this.
 pub(crate) fn is_larger(expression: &str, flags: Flags, bytes: usize) -> bool {
-    let built = RegexBuilder::new(&translate(expression))
+    let Ok(translated) = translate(expression, flags) else { return false };
+    let built = RegexBuilder::new(&translated)
         .case_insensitive(flags.ignore_case)
         .multi_line(flags.multi_line)
         .dot_matches_new_line(flags.dot_all)
@@ -49,15 +52,26 @@ pub(crate) fn is_larger(expression: &str, flags: Flags, bytes: usize) -> bool {
     matches!(built, Err(regex::Error::CompiledTooBig(_)))
 }
 
-fn translate(expression: &str) -> String {
+/// The end of a text, a line feed before it or not.
+const END: &str = "(?:\\n?\\z)";
+
+fn translate(expression: &str, flags: Flags) -> Result<String, &'static str> {
+    let multi_line = flags.multi_line || sets_multi_line(expression);
     let characters: Vec<char> = expression.chars().collect();
     let mut out = String::with_capacity(expression.len() + 8);
     let mut index = 0;
     // Inside a class, the place of its first member, where `]` is plain.
     let mut class: Option<usize> = None;
+    // Whether what was read last repeats what is before it.
+    let mut repeated = false;
     while let Some(&character) = characters.get(index) {
         let next = characters.get(index + 1).copied();
+        let was_repeated = std::mem::take(&mut repeated);
         match (character, class) {
+            ('\\', None) if next == Some('Z') => {
+                out.push_str(END);
+                index += 1;
+            }
             ('\\', _) => {
                 out.push_str(&escaped(next, class.is_some()));
                 index += 1;
@@ -89,11 +103,26 @@ fn translate(expression: &str) -> String {
             }
             ('-', Some(_)) if next == Some('-') => out.push_str("\\-"),
             ('{', None) if !repeats(&characters[index..]) => out.push_str("\\{"),
+            ('$', None) if !multi_line => out.push_str(END),
+            ('+', None) if was_repeated => return Err("possessive repetitions are not supported"),
+            ('*' | '+' | '?' | '}', None) => {
+                // Behind a parenthesis a question mark begins a group's flags or name.
+                repeated = character != '?' || index == 0 || characters[index - 1] != '(';
+                out.push(character);
+            }
             _ => out.push(character),
         }
         index += 1;
     }
-    out
+    Ok(out)
+}
+
+/// Whether an expression sets `m` by itself, as `(?m)` or `(?im:...)` do.
+fn sets_multi_line(expression: &str) -> bool {
+    expression.split("(?").skip(1).any(|flags| {
+        let end = flags.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(flags.len());
+        flags[..end].contains('m')
+    })
 }
 
 /// Whether what ends here opened a named class, such as `[:alpha`.
@@ -117,7 +146,6 @@ fn escaped(next: Option<char>, in_class: bool) -> String {
     match next {
         None => "\\\\".to_owned(),
         Some(character @ ('<' | '>')) => character.to_string(),
-        Some('Z') if !in_class => "\\z".to_owned(),
         Some('e') => "\\x1B".to_owned(),
         // In a class, \b is a backspace.
         Some('b') if in_class => "\\x08".to_owned(),
@@ -150,7 +178,12 @@ mod tests {
     #[test]
     fn an_expression_is_found_anywhere_in_its_case() {
         check("b+c", &["abbcd"], &["aBBCd", "ac"]);
-        check("^a.c$", &["abc"], &["a\nc", "xabc"]);
+        check("^a.c$", &["abc", "abc\n"], &["a\nc", "xabc", "abc\n\n", "abc\nd"]);
+        check("(a$|b)", &["a", "a\n", "bx"], &["ax"]);
+        check("[$]", &["$"], &["a"]);
+        check(r"a\$", &["a$b"], &["a"]);
+        check("(?m)^b$", &["a\nb\nc"], &["ab"]);
+        check("a+?b(?:c)??", &["aab"], &["a"]);
     }
 
     #[test]
@@ -167,7 +200,7 @@ mod tests {
         check(r"[[:digit:]x]", &["1", "x"], &[":", "d"]);
         check(r"\<a\>", &["<a>"], &["a"]);
         check(r"\/\-\'\y", &["/-'y"], &[]);
-        check(r"end\Z", &["the end"], &["ends"]);
+        check(r"end\Z", &["the end", "end\n"], &["ends", "end\n\n"]);
     }
 
     #[test]
@@ -182,7 +215,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_expressed_is_refused_by_name() {
-        for expression in [r"(?=a)b", r"(?<!a)b", r"(a)\1", "(", r"\Gx", "a{1000}{1000}{1000}"] {
+        for expression in [
+            r"(?=a)b",
+            r"(?<!a)b",
+            r"(a)\1",
+            "(",
+            r"\Gx",
+            "a{1000}{1000}{1000}",
+            "a++b",
+            "a*+",
+            "a?+",
+            "a{2}+",
+        ] {
             let reason = compile(expression, Flags::default()).unwrap_err();
             assert!(reason.contains("regular expression"), "{reason}");
             assert!(!reason.contains('\n'), "{reason}");

@@ -9,6 +9,8 @@ fn an_expression_is_found_anywhere_and_in_its_case() {
     item("f|re: 'b+c'").met(["abbcd", "bc"]).not_met(["ABBCD", "ac", ""]);
     item("f|re: '^ab'").met(["abc"]).not_met(["xab", "ABC"]);
     item("f|re: 'ab$'").met(["xab"]).not_met(["abx"]);
+    // As in PCRE, the end is also before a line feed that ends the text.
+    item("f|re: '^ab$'").met(["ab", "ab\n"]).not_met(["ab\n\n", "ab\nc", "ab\r\n"]);
     item("f|re: '^(ab|cd)$'").met(["ab", "cd"]).not_met(["abcd", "x"]);
     item("f|re: '[a-c]{2,3}x'").met(["abx", "abcx", "aabcx"]).not_met(["ax", "dx"]);
     item("f|re: 'a?b*c+'").met(["c", "abbc", "xc"]).not_met(["ab"]);
@@ -63,6 +65,7 @@ fn what_cannot_be_an_expression_is_refused() {
         ("(?=a)b", "regular expression"),
         ("(?<=a)b", "regular expression"),
         (r"(a)\1", "regular expression"),
+        ("a++b", "possessive"),
     ] {
         refused(&format!("f|re: '{expression}'"), reason);
     }
