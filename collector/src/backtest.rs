@@ -11,7 +11,7 @@
 //! alert an entity is the most a rule raises.
 //!
 //! On a running collector it is last in line: one at a time, on a thread of its own with the lowest
-//! priority, which waits while the judge has work ([`PATIENCE`] at most each time, so that it ends all
+//! priority, which waits while the judge has work (a moment at most each time, so that it ends all
 //! the same), and ends when whoever asked is gone. Memory is bounded by what [`tally`] keeps.
 
 use std::sync::Arc;

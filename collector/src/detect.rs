@@ -170,8 +170,9 @@ pub struct Outcome {
     pub hits: Vec<Bytes>,
     /// Matches by level, for the metrics.
     pub matched: BTreeMap<&'static str, u64>,
-    /// Correlations that fired, by their index, once for each time.
-    pub fired: Vec<usize>,
+    /// Correlations that fired, by their index, each time with the time of the last event in the
+    /// window, Unix nanoseconds.
+    pub fired: Vec<(usize, i64)>,
 }
 
 /// The memory of detection: correlations and open alerts.
@@ -288,7 +289,7 @@ impl Detector {
         for fired in fired {
             let profile = &rules.profiles[fired.rule];
             *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
-            outcome.fired.push(fired.rule);
+            outcome.fired.push((fired.rule, fired.last_ns));
             if !profile.tells {
                 continue;
             }

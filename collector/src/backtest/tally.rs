@@ -2,7 +2,7 @@
 //!
 //! A [`Lane`] is a detector with the alerts it would have raised: of each alert is kept what later
 //! findings need to join it, of each rule its counts, its entities with the most events and the first
-//! examples. Where more alerts would be open than [`MAX_OPEN`], further ones are not counted and
+//! examples. Where more alerts would be open than `MAX_OPEN`, further ones are not counted and
 //! [`Lane::is_cut`] says so.
 
 use std::collections::{BTreeMap, HashMap};
@@ -117,8 +117,9 @@ impl Lane {
         let matches = self.rules.matches(batch.sender, batch.events);
         self.count(batch, &matches);
         let outcome = self.detector.judge(&self.open, batch, &matches, ingested);
-        for rule in outcome.fired {
+        for (rule, last) in outcome.fired {
             self.tallies[rule].matches += 1;
+            self.tallies[rule].seen(last);
         }
         for (key, alert, raised) in self.detector.book.drain() {
             self.follow(&key, &alert, raised.is_some(), ingested);
@@ -170,9 +171,7 @@ impl Lane {
             // What single events matched is counted already.
             if rule.is_correlation() {
                 tally.about(&alert.entity, alert.count.saturating_sub(before));
-                for seen in [&alert.first_seen, &alert.last_seen] {
-                    time::parse(seen).into_iter().for_each(|time| tally.seen(time));
-                }
+                time::parse(&alert.first_seen).into_iter().for_each(|time| tally.seen(time));
                 for evidence in &alert.evidence {
                     if tally.examples.len() < EXAMPLES {
                         tally.examples.push(json!({
