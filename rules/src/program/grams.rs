@@ -30,9 +30,8 @@ const LONG: usize = 6;
 const MIDDLING: usize = 4;
 /// Of a long needle's grams, one lies at a place divisible by this.
 const STRIDE: usize = 4;
-/// Bits of a bitmap for each gram in it, and the smallest and the largest bitmap, as powers of two.
+/// Bits of a bitmap for each gram in it, at least.
 const BITS_PER_GRAM: usize = 32;
-const BITMAP: (u32, u32) = (10, 19);
 
 /// What is looked for.
 #[derive(Debug)]
@@ -61,8 +60,7 @@ pub(super) struct Grams {
 #[derive(Debug)]
 struct Tier {
     width: usize,
-    bitmap: Vec<u64>,
-    bitmap_bits: u32,
+    bitmap: Bitmap,
     /// Grams and their range in `found`, by hash, with gaps; a gap's range is empty.
     table: Vec<(u64, Span)>,
     /// Needle, and where in it the gram stands.
@@ -73,13 +71,25 @@ struct Tier {
 #[derive(Debug)]
 struct Short {
     /// One bit for each pair of bytes.
-    pairs: Vec<u64>,
+    pairs: Box<[u64; PAIRS]>,
     /// Range in `found` by the first byte, for needles of one byte.
     single: Vec<Span>,
     /// The same by both bytes, for needles of two and three.
     double: HashMap<u16, Span, foldhash::fast::FixedState>,
     /// Needle, its bytes as a number, and which bits of one are compared.
     found: Vec<(u32, u32, u32)>,
+}
+
+/// Words that hold one bit for each pair of bytes.
+const PAIRS: usize = 1 << 10;
+
+/// One bit for each gram that is looked for, by its hash. Its size is known when this is compiled, so
+/// that looking one up is a multiplication, two shifts and a test.
+#[derive(Debug)]
+enum Bitmap {
+    Small(Box<[u64; 1 << 6]>),
+    Medium(Box<[u64; 1 << 10]>),
+    Large(Box<[u64; 1 << 13]>),
 }
 
 impl Grams {
@@ -181,24 +191,64 @@ fn spread(gram: u64) -> u64 {
     gram.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+/// The word and the bit of a gram in a bitmap of so many words, a power of two.
+#[inline]
+fn bit<const WORDS: usize>(gram: u64) -> (usize, u64) {
+    let hash = spread(gram) >> (64 - 6 - WORDS.ilog2());
+    ((hash >> 6) as usize, 1 << (hash & 63))
+}
+
+impl Bitmap {
+    fn new(grams: &[(u64, (u32, u32))]) -> Bitmap {
+        fn filled<const WORDS: usize>(grams: &[(u64, (u32, u32))]) -> Box<[u64; WORDS]> {
+            let mut words = Box::new([0; WORDS]);
+            for (gram, _) in grams {
+                let (word, bit) = bit::<WORDS>(*gram);
+                words[word] |= bit;
+            }
+            words
+        }
+        match grams.len() * BITS_PER_GRAM {
+            ..=4096 => Bitmap::Small(filled(grams)),
+            ..=65_536 => Bitmap::Medium(filled(grams)),
+            _ => Bitmap::Large(filled(grams)),
+        }
+    }
+}
+
+/// Shows the grams of a text that are marked, and where they stand: those at every `STEP`th place.
+#[inline]
+fn scan<const WORDS: usize, const STEP: usize>(
+    bitmap: &[u64; WORDS],
+    padded: &[u8],
+    width: usize,
+    mut marked: impl FnMut(u64, usize),
+) {
+    let mask = u64::MAX >> (64 - 8 * width);
+    let Some(last) = (padded.len() - PADDING).checked_sub(width) else { return };
+    let places = padded.array_windows::<8>().step_by(STEP).take(last / STEP + 1);
+    for (place, eight) in places.enumerate() {
+        let gram = u64::from_le_bytes(*eight) & mask;
+        let (word, bit) = bit::<WORDS>(gram);
+        if bitmap[word] & bit != 0 {
+            marked(gram, place * STEP);
+        }
+    }
+}
+
 impl Tier {
     fn new(width: usize, mut grams: Vec<(u64, (u32, u32))>) -> Tier {
         grams.sort_unstable();
-        let bits = (grams.len() * BITS_PER_GRAM).next_power_of_two().ilog2();
-        let bitmap_bits = bits.clamp(BITMAP.0, BITMAP.1);
         let size = (grams.len() * 2).next_power_of_two();
         let mut tier = Tier {
             width,
-            bitmap: vec![0; 1 << (bitmap_bits - 6)],
-            bitmap_bits,
+            bitmap: Bitmap::new(&grams),
             table: vec![(0, (0, 0)); size],
             found: grams.iter().map(|(_, found)| *found).collect(),
         };
         let mut start = 0;
         for same in grams.chunk_by(|(one, _), (other, _)| one == other) {
             let gram = same[0].0;
-            let bit = spread(gram) >> (64 - bitmap_bits);
-            tier.bitmap[(bit >> 6) as usize] |= 1 << (bit & 63);
             let mut slot = tier.slot(gram);
             while tier.table[slot].1 != (0, 0) {
                 slot = (slot + 1) & (size - 1);
@@ -213,29 +263,16 @@ impl Tier {
         (spread(gram) >> 20) as usize & (self.table.len() - 1)
     }
 
-    #[inline]
     fn each<const STEP: usize>(&self, padded: &[u8], look: &mut impl FnMut(u32, Option<usize>)) {
-        let len = padded.len() - PADDING;
-        if len < self.width {
-            return;
-        }
-        let mask = u64::MAX >> (64 - 8 * self.width);
-        let shift = 64 - self.bitmap_bits;
-        let last = len - self.width;
-        let bitmap = self.bitmap.as_slice();
-        let mut at = 0;
-        while at <= last
-            && let Some(eight) = padded[at..].first_chunk()
-        {
-            let gram = u64::from_le_bytes(*eight) & mask;
-            let bit = spread(gram) >> shift;
-            if bitmap[(bit >> 6) as usize] & (1 << (bit & 63)) != 0 {
-                self.marked(gram, at, look);
-            }
-            at += STEP;
+        let marked = |gram, at| self.marked(gram, at, look);
+        match &self.bitmap {
+            Bitmap::Small(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
+            Bitmap::Medium(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
+            Bitmap::Large(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
         }
     }
 
+    #[inline(never)]
     fn marked(&self, gram: u64, at: usize, look: &mut impl FnMut(u32, Option<usize>)) {
         let mut slot = self.slot(gram);
         loop {
@@ -257,7 +294,7 @@ impl Tier {
 impl Short {
     fn new(needles: &[(u32, Vec<u8>)]) -> Short {
         let mut short = Short {
-            pairs: vec![0; 1 << 10],
+            pairs: Box::new([0; PAIRS]),
             single: vec![(0, 0); 256],
             double: HashMap::default(),
             found: Vec::new(),
@@ -297,19 +334,16 @@ impl Short {
 
     fn each(&self, padded: &[u8], mut see: impl FnMut(u32)) {
         let len = padded.len() - PADDING;
-        let mut at = 0;
-        while at < len
-            && let Some(four) = padded[at..].first_chunk()
-        {
+        for (at, four) in padded.array_windows().take(len).enumerate() {
             let four = u32::from_le_bytes(*four);
             let pair = four as u16;
             if self.pairs[usize::from(pair >> 6)] & (1 << (pair & 63)) != 0 {
                 self.marked(four, len - at, &mut see);
             }
-            at += 1;
         }
     }
 
+    #[inline(never)]
     fn marked(&self, four: u32, left: usize, see: &mut impl FnMut(u32)) {
         let single = self.single[usize::from(four as u8)];
         let double = self.double.get(&(four as u16)).copied().unwrap_or_default();
