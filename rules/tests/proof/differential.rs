@@ -15,14 +15,14 @@ use crate::made::{Made, Rules};
 use crate::values::Choices;
 
 /// Sets where nothing is said.
-const CASES: u32 = 64;
+const CASES: u32 = 48;
 
 /// Events for each set.
 const EVENTS: usize = 16;
 
 /// Events of one lane of the corpora, and lines; `HENGWEI_ALL=1` takes all.
-const EVENTS_OF_A_LANE: usize = 60;
-const LINES_OF_A_LANE: usize = 40;
+const EVENTS_OF_A_LANE: usize = 40;
+const LINES_OF_A_LANE: usize = 20;
 
 /// How often a set's rules were asked and what they said.
 #[derive(Default)]

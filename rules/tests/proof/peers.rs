@@ -22,14 +22,14 @@ mod reasons;
 use reasons::{Difference, REASONS, Reason};
 
 /// Generated rules where `PROPTEST_CASES` says nothing, and events for each.
-const RULES: u64 = 120;
+const RULES: u64 = 100;
 const EVENTS: usize = 6;
 
 /// So many generated rules meet every reason that is listed.
 const ENOUGH_RULES: u64 = 4_000;
 
 /// Rules of the corpora, and events of one lane; `HENGWEI_ALL=1` takes all.
-const PUBLIC_RULES: usize = 300;
+const PUBLIC_RULES: usize = 200;
 const EVENTS_OF_A_LANE: usize = 40;
 
 /// Another engine.
