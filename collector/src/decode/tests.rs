@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hengwei_protocol::wire::{Fields, record::Body};
-use hengwei_rules::{Event as _, Names as _, Value as Seen};
+use hengwei_rules::{Event as _, Names as _, Value as Seen, Wanted};
 use proptest::prelude::*;
 
 use super::*;
@@ -345,6 +345,45 @@ fn rules_see_header_and_fields() {
         );
         assert!(event.any_log_source(&mut |source| source.service.as_deref() == Some("auth")));
     });
+}
+
+#[test]
+fn rules_see_all_wanted_fields_at_once_as_one_by_one() {
+    let lines: [&[u8]; 3] = [
+        b"Dec 10 07:13:56 h su: (to root) a on pts/0",
+        b"203.0.113.7 - bob [10/Oct/2000:13:55:36 -0700] \"GET /a?b=c HTTP/1.0\" 200 17 \"-\" \"curl/8\"",
+        b"{\"user.name\":[\"a\",\"b\"],\"n\":7,\"message\":\"said \\\"so\\\"\"}",
+    ];
+    for text in lines {
+        check(files(), line(text), |event| {
+            let mut names: Vec<&str> = names::KNOWN.to_vec();
+            names.extend(["n", "no.such.field"]);
+            let mut keys: Vec<_> = names.iter().map(|name| FieldNames.key(name)).collect();
+            keys.sort_unstable();
+            let mut expected = Vec::new();
+            for (place, key) in keys.iter().enumerate() {
+                event.any(*key, &mut |value| {
+                    expected.push((place, format!("{value:?}")));
+                    false
+                });
+            }
+            assert!(expected.len() > 10, "{expected:?}");
+            let mut seen = Vec::new();
+            event.visit(&Wanted::new(keys), &mut |place, value| {
+                seen.push((place, format!("{value:?}")));
+            });
+            assert_eq!(seen, expected);
+            // What a keyword finds in a value it finds in what is shown for all of them.
+            event.any_value(&mut |value| {
+                let text = hengwei_rules::text::of(value).unwrap_or_default().into_owned();
+                let shown = event.any_whole_value(&mut |whole| {
+                    hengwei_rules::text::of(whole).is_some_and(|whole| whole.contains(&text))
+                });
+                assert!(shown, "{text}");
+                false
+            });
+        });
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use hengwei_rules::{Key, LogSource, Value as Seen};
+use hengwei_rules::{Key, LogSource, Value as Seen, Wanted};
 use serde_json::{Map, Value as Json, json};
 
 use super::{Event, Events, FieldId, Sender, Value, logsource, names, slice};
@@ -191,6 +191,35 @@ impl hengwei_rules::Event for EventRef<'_> {
     fn any_value(&self, see: &mut dyn FnMut(Seen<'_>) -> bool) -> bool {
         self.iter().any(|(_, value)| see(value))
             || (!self.text.is_empty() && see(Seen::Text(self.text)))
+    }
+
+    fn any_whole_value(&self, see: &mut dyn FnMut(Seen<'_>) -> bool) -> bool {
+        let stored = self.batch.fields_of(self.event).iter();
+        // A span of the text is shown with the text.
+        let mut apart = stored.filter(|(_, value)| !matches!(value, Value::Text { .. }));
+        apart.any(|(_, value)| see(self.seen(*value)))
+            || (!self.text.is_empty() && see(Seen::Text(self.text)))
+    }
+
+    fn visit(&self, wanted: &Wanted, see: &mut dyn FnMut(usize, Seen<'_>)) {
+        // The header answers for names up to this one, and it is asked; what is stored is gone through.
+        let last = names::MESSAGE;
+        for (place, key) in wanted.keys().iter().enumerate() {
+            if key.0 > last.0 {
+                break;
+            }
+            self.any(*key, &mut |value| {
+                see(place, value);
+                false
+            });
+        }
+        let stored = self.batch.fields_of(self.event);
+        let from = stored.partition_point(|(id, _)| *id <= last);
+        for (id, value) in &stored[from..] {
+            if let Some(place) = wanted.place(Key(id.0)) {
+                see(place, self.seen(*value));
+            }
+        }
     }
 
     fn any_log_source(&self, see: &mut dyn FnMut(&LogSource) -> bool) -> bool {
