@@ -289,7 +289,7 @@ fn members(value: impl Strategy<Value = Made>) -> impl Strategy<Value = Vec<(&'s
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     #[test]
     fn any_event_reads_as_the_plain_reading_of_it(made in object()) {

@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::ours::Ours;
 use super::peer::Peer;
+use super::race::thread_time;
 use super::{Arguments, Size, lanes, sets};
 
 const MARK: &str = "--task";
@@ -74,23 +74,23 @@ pub(super) fn run(task: &Compile) -> anyhow::Result<()> {
     let size = task.size.map_or(Size::All, Size::Of);
     let texts = sets::of_size(&sets::load(corpora)?, size, task.seed)?;
     let lanes = lanes::all(corpora, &[])?;
-    let started = Instant::now();
+    let started = thread_time();
     let (refused, milliseconds) = if task.peer {
         let peer = Peer::compile(&texts);
-        let took = started.elapsed();
+        let took = thread_time().saturating_sub(started);
         for lane in &lanes {
             peer.warm(&lane.lines)?;
         }
         (peer.refused, took)
     } else {
         let ours = Ours::compile(&texts);
-        let mut took = started.elapsed();
+        let mut took = thread_time().saturating_sub(started);
         for lane in &lanes {
             let events = ours.events(&lane.lines)?;
             // What rules become for events of a kind is made when one comes; it is part of it.
-            let started = Instant::now();
+            let started = thread_time();
             ours.prepare(&events);
-            took += started.elapsed();
+            took += thread_time().saturating_sub(started);
             ours.warm(&events);
         }
         (ours.refused, took)

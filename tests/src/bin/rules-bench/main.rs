@@ -14,7 +14,8 @@
 //! time and memory of a set, each in a process of its own; `raw`, lines a second from the bytes of a log
 //! through decoders and ECS names to matches.
 //!
-//! One thread. Ours and the peer's turn about in short slices, and a figure is the median of several.
+//! One thread, timed by what it had of a processor. Ours and the peer's turn about in short slices, and
+//! a figure is the median of several.
 //! Ours forgets before each pass what it learnt from events; the peer learns nothing from them. The peer
 //! is measured in each way it has of leaving out the rules of other log sources, and the fastest counts:
 //! its log source is handed to it, ours is found out within the clock.
