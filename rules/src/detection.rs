@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use rsigma_parser::{ConditionExpr, Detection as Tree, Detections, Quantifier, SelectorPattern};
 
 use crate::Event;
-use crate::item::{Item, Resolve};
+use crate::budget::Budget;
+use crate::item::{Compiling, Item, Resolve};
 use crate::set::Options;
 
 /// A compiled detection.
@@ -50,6 +51,8 @@ impl Detection {
         if detections.timeframe.is_some() {
             return Err("timeframe: use a correlation".to_owned());
         }
+        let budget = Budget::new();
+        let with = Compiling { options, budget: &budget };
         // Sorted, so that the same text gives the same program.
         let named: BTreeMap<&str, &Tree> =
             detections.named.iter().map(|(name, tree)| (name.as_str(), tree)).collect();
@@ -57,7 +60,7 @@ impl Detection {
         let selections = named
             .iter()
             .map(|(name, tree)| {
-                Node::new(tree, resolve, options).map_err(|reason| format!("{name}: {reason}"))
+                Node::new(tree, resolve, with).map_err(|reason| format!("{name}: {reason}"))
             })
             .collect::<Result<_, _>>()?;
         let conditions = detections
@@ -84,21 +87,21 @@ impl Detection {
 }
 
 impl Node {
-    fn new(tree: &Tree, resolve: Resolve<'_>, options: &Options) -> Result<Node, String> {
+    fn new(tree: &Tree, resolve: Resolve<'_>, with: Compiling<'_>) -> Result<Node, String> {
         match tree {
             Tree::AllOf(items) if items.is_empty() => Err("an empty map".to_owned()),
             Tree::AllOf(items) => items
                 .iter()
-                .map(|item| Item::new(item, resolve, options))
+                .map(|item| Item::new(item, resolve, with))
                 .collect::<Result<_, _>>()
                 .map(Node::All),
             Tree::AnyOf(trees) if trees.is_empty() => Err("an empty list".to_owned()),
             Tree::AnyOf(trees) => trees
                 .iter()
-                .map(|tree| Node::new(tree, resolve, options))
+                .map(|tree| Node::new(tree, resolve, with))
                 .collect::<Result<_, _>>()
                 .map(Node::Any),
-            Tree::Keywords(values) => Item::keywords(values, options).map(Node::Keywords),
+            Tree::Keywords(values) => Item::keywords(values, with).map(Node::Keywords),
             Tree::ArrayMatch { .. } | Tree::And(_) | Tree::Conditional { .. } => {
                 Err("array matching is not supported".to_owned())
             }

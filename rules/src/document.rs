@@ -9,6 +9,8 @@ use rsigma_parser::{SigmaCollection, SigmaDocument, parse_sigma_yaml};
 use serde::Deserialize as _;
 use yaml_serde::Value;
 
+mod aliases;
+
 /// From here on a number is no whole one of 64 bits with a sign, and the parser keeps its neighbour.
 const MAX_NUMBER: f64 = 9_223_372_036_854_775_808.0;
 
@@ -18,8 +20,14 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 /// Parentheses and `not`s a condition may nest.
 const MAX_NESTING: usize = 40;
 
-/// A condition longer than this is refused.
+/// Conditions longer than this together are refused.
 const MAX_CONDITION_BYTES: usize = 16 << 10;
+
+/// Selections of one rule.
+const MAX_SELECTIONS: usize = 1000;
+
+/// Brackets and braces that may be open at once, counted without regard to quotes.
+const MAX_OPEN: usize = 1000;
 
 /// A document that parsed, with what the parser's tree no longer says.
 #[derive(Debug)]
@@ -95,6 +103,10 @@ fn read(chunk: &str) -> Result<Value, String> {
     if chunk.lines().all(|line| line.trim().is_empty() || line.starts_with('#')) {
         return Ok(Value::Null);
     }
+    check_brackets(chunk)?;
+    if aliases::may_be_in(chunk) {
+        aliases::check(chunk)?;
+    }
     let mut documents = yaml_serde::Deserializer::from_str(chunk);
     let Some(first) = documents.next() else { return Ok(Value::Null) };
     let value = Value::deserialize(first).map_err(|error| flat(&format!("YAML: {error}")))?;
@@ -103,6 +115,22 @@ fn read(chunk: &str) -> Result<Value, String> {
         Value::Null => Ok(Value::Null),
         _ => Err("not a map".to_owned()),
     }
+}
+
+/// The reader looks at every open bracket again for each new one.
+fn check_brackets(chunk: &str) -> Result<(), String> {
+    let mut open = 0usize;
+    for byte in chunk.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        if open > MAX_OPEN {
+            return Err(format!("YAML: more than {MAX_OPEN} brackets open at once"));
+        }
+    }
+    Ok(())
 }
 
 fn one(line: usize, chunk: &str, source: Value) -> Result<Parsed, Failed> {
@@ -189,6 +217,9 @@ fn check_detection(detection: &Value, others: &[&str]) -> Result<(), String> {
     let Some(mapping) = detection.as_mapping() else {
         return Err("the detection is not a map".to_owned());
     };
+    if mapping.len() > MAX_SELECTIONS + others.len() {
+        return Err(format!("more than {MAX_SELECTIONS} selections"));
+    }
     for (key, value) in mapping {
         let name = key.as_str().ok_or_else(|| format!("the name {key:?} is not text"))?;
         if !others.contains(&name) {
@@ -243,17 +274,24 @@ fn exact(name: &str, number: &yaml_serde::Number) -> Result<(), String> {
 fn check_conditions(value: &Value) -> Result<(), String> {
     match value {
         Value::String(condition) => check_condition(condition),
-        Value::Sequence(conditions) => conditions
-            .iter()
-            .try_for_each(|condition| condition.as_str().map_or(Ok(()), check_condition)),
+        Value::Sequence(conditions) => {
+            let conditions = conditions.iter().filter_map(Value::as_str);
+            check_length(conditions.clone().map(str::len).sum())?;
+            conditions.clone().try_for_each(check_condition)
+        }
         _ => Ok(()),
     }
 }
 
-fn check_condition(condition: &str) -> Result<(), String> {
-    if condition.len() > MAX_CONDITION_BYTES {
+fn check_length(bytes: usize) -> Result<(), String> {
+    if bytes > MAX_CONDITION_BYTES {
         return Err(format!("a condition longer than {MAX_CONDITION_BYTES} bytes"));
     }
+    Ok(())
+}
+
+fn check_condition(condition: &str) -> Result<(), String> {
+    check_length(condition.len())?;
     let mut open = 0usize;
     let mut nested = 0usize;
     for character in condition.chars() {
@@ -340,7 +378,15 @@ mod tests {
         check(&with("{a: b}", &deep("\\x28", 2_000, ")")), &[Err("nested deeper")]);
         check(&with("{a: b}", &deep("not ", 2_000, "")), &[Err("nested deeper")]);
         check(&with("{a: b}", &deep("(", 20, ")")), &[Ok(())]);
-        check(&"[".repeat(100_000), &[Err("YAML")]);
+        check(&"[".repeat(100_000), &[Err("brackets open")]);
+        let bomb = format!("x: &a [{}]\ny: [{}]\n{}", "z,".repeat(2000), "*a,".repeat(2000), RULE);
+        check(&bomb, &[Err("aliases")]);
+        let many: String = (0..1001).map(|n| format!("  s{n}: {{a: b}}\n")).collect();
+        check(
+            &RULE.replace("  s: {a: b}\n", &format!("  s: {{a: b}}\n{many}")),
+            &[Err("selections")],
+        );
+        check(&with("{a: b}", &format!("[{}s]", "s, ".repeat(20_000))), &[Err("longer than")]);
         check("- a\n", &[Err("not a map")]);
     }
 

@@ -8,8 +8,13 @@
 
 use regex::{Regex, RegexBuilder};
 
+use crate::budget::Budget;
+
 /// Memory one expression may take when compiled.
 const MAX_COMPILED_BYTES: usize = 8 << 20;
+
+/// Steps in which memory of expressions is charged.
+const CHARGES: [usize; 3] = [16 << 10, 128 << 10, 1 << 20];
 
 /// The flags of the sub-modifiers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,6 +43,20 @@ pub(crate) fn compile(expression: &str, flags: Flags) -> Result<Regex, String> {
             format!("regular expression {expression:?}: {}", reason.trim_start_matches("error: "))
         },
     )
+}
+
+/// The same, charged for the memory it takes: that is known only by trying.
+pub(crate) fn compile_within(
+    expression: &str,
+    flags: Flags,
+    budget: &Budget,
+) -> Result<Regex, String> {
+    let bytes = CHARGES
+        .into_iter()
+        .find(|bytes| !is_larger(expression, flags, *bytes))
+        .unwrap_or(MAX_COMPILED_BYTES);
+    budget.take(bytes)?;
+    compile(expression, flags)
 }
 
 /// Whether an expression that compiles takes more memory than this.

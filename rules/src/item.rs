@@ -7,6 +7,7 @@
 use regex::Regex;
 use rsigma_parser::{DetectionItem, Modifier, SigmaString, SigmaValue};
 
+use crate::budget::Budget;
 use crate::calendar::{self, Part};
 use crate::cidr::Cidr;
 use crate::expression::{self, Flags};
@@ -73,6 +74,14 @@ pub(crate) struct Place {
     open_end: bool,
 }
 
+/// What items of one detection are compiled with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Compiling<'a> {
+    pub(crate) options: &'a Options,
+    /// What is left of the detection's share of memory.
+    pub(crate) budget: &'a Budget,
+}
+
 /// Resolves a field's name as the rule writes it.
 pub(crate) type Resolve<'a> = &'a dyn Fn(&str) -> Key;
 
@@ -81,16 +90,16 @@ impl Item {
     pub(crate) fn new(
         item: &DetectionItem,
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Item, String> {
         let name = item.field.name.as_deref();
-        Item::compile(name, &item.field.modifiers, &item.values, resolve, options)
+        Item::compile(name, &item.field.modifiers, &item.values, resolve, with)
             .map_err(|reason| format!("{}: {reason}", name.unwrap_or("keywords")))
     }
 
     /// Compiles a list of plain values without a field.
-    pub(crate) fn keywords(values: &[SigmaValue], options: &Options) -> Result<Item, String> {
-        Item::compile(None, &[], values, &|_| Key(0), options)
+    pub(crate) fn keywords(values: &[SigmaValue], with: Compiling<'_>) -> Result<Item, String> {
+        Item::compile(None, &[], values, &|_| Key(0), with)
             .map_err(|reason| format!("keywords: {reason}"))
     }
 
@@ -99,7 +108,7 @@ impl Item {
         modifiers: &[Modifier],
         values: &[SigmaValue],
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Item, String> {
         if values.is_empty() {
             return Err("an empty list of values".to_owned());
@@ -110,12 +119,13 @@ impl Item {
         }
         let mut tests = Vec::with_capacity(values.len());
         for value in values {
-            let mut alternatives = plan.tests(value, resolve, options)?;
+            let mut alternatives = plan.tests(value, resolve, with)?;
             if name.is_none() {
                 for test in &mut alternatives {
                     test.make_keyword()?;
                 }
             }
+            with.budget.take(alternatives.len() * size_of::<Test>())?;
             tests.push(alternatives);
         }
         Ok(Item {
@@ -418,7 +428,7 @@ impl Plan {
         &self,
         value: &SigmaValue,
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Vec<Test>, String> {
         if self.exists {
             return match value {
@@ -438,7 +448,7 @@ impl Plan {
             return Ok(vec![Test::Compare(operator, wanted)]);
         }
         let pieces = match value {
-            SigmaValue::String(string) => return self.text_tests(string, resolve, options),
+            SigmaValue::String(string) => return self.text_tests(string, resolve, with),
             SigmaValue::Null if self.bare() => return Ok(vec![Test::Null]),
             SigmaValue::Null => return Err("null with a modifier that needs text".to_owned()),
             SigmaValue::Bool(flag) if self.bare() => return Ok(vec![Test::Flag(*flag)]),
@@ -451,7 +461,7 @@ impl Plan {
             // A number or flag under a modifier for text is the text it is written as.
             other => SigmaString::from_raw(&other.to_string()),
         };
-        self.text_tests(&pieces, resolve, options)
+        self.text_tests(&pieces, resolve, with)
     }
 
     /// Whether nothing asks for text.
@@ -463,17 +473,19 @@ impl Plan {
         &self,
         string: &SigmaString,
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Vec<Test>, String> {
         if self.regex {
-            return expanded_expression(&string.original, self.expand, options)?
+            return expanded_expression(&string.original, self.expand, with)?
                 .iter()
-                .map(|source| expression::compile(source, self.flags).map(Test::Regex))
+                .map(|source| {
+                    expression::compile_within(source, self.flags, with.budget).map(Test::Regex)
+                })
                 .collect();
         }
         let mut all = vec![pieces(string)];
         if self.expand {
-            all = expanded(&all[0], options)?;
+            all = expanded(&all[0], with)?;
         }
         if self.cidr {
             return all.iter().map(|pieces| network(pieces)).collect();
@@ -492,13 +504,17 @@ impl Plan {
         for step in &self.steps {
             let mut after = Vec::with_capacity(encoded.len());
             for one in encoded {
-                one.apply(*step, &mut after)?;
+                one.apply(*step, with.budget, &mut after)?;
             }
             encoded = after;
         }
         encoded
             .into_iter()
-            .map(|one| Ok(Test::Pattern(Pattern::new(&one.into_pieces()?, self.cased))))
+            .map(|one| {
+                let pieces = one.into_pieces()?;
+                with.budget.take(pieces.iter().map(Piece::compiled_bytes).sum())?;
+                Ok(Test::Pattern(Pattern::new(&pieces, self.cased)))
+            })
             .collect()
     }
 

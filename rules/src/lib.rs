@@ -16,6 +16,7 @@
 
 use std::net::IpAddr;
 
+mod budget;
 mod calendar;
 mod cidr;
 mod correlation;

@@ -6,7 +6,7 @@
 //! a check, write its function and name it there. An error is what the standard forbids; everything
 //! of ours is advice, a warning. Nothing here changes what a rule matches.
 
-use rsigma_parser::{Detections, LintRule, LintWarning, Severity, SigmaDocument, lint_yaml_str};
+use rsigma_parser::{Detections, LintRule, LintWarning, Severity, SigmaDocument, lint_yaml_value};
 use yaml_serde::Value;
 
 use crate::document;
@@ -17,7 +17,10 @@ mod head;
 mod values;
 
 /// Findings of one text; whoever has more mends these first.
-const MAX_FINDINGS: usize = 1000;
+const MAX_FINDINGS: usize = 200;
+
+/// Expressions of one document whose size is measured, which is to compile them.
+const MAX_MEASURED: usize = 200;
 
 /// Namespaces of tags beside those of the standard: clauses of the Chinese classified protection.
 const TAG_NAMESPACES: &[&str] = &["mlps"];
@@ -56,40 +59,46 @@ pub fn lint(text: &str) -> Vec<Finding> {
 /// another is told so.
 pub fn lint_knowing(text: &str, known_field: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     let parsed = document::parse(text);
-    // What is refused for its size or depth is nothing for another parser either.
-    let mut findings = match parsed.iter().any(Result::is_ok) {
-        true => of_parser(text),
-        false => Vec::new(),
-    };
+    let mut findings = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     for parsed in parsed.into_iter().flatten() {
         let lines = lines.get(parsed.line..).unwrap_or_default();
-        let mut report = Report { findings, lines, first: parsed.line };
+        let mut report = Report { findings, lines, first: parsed.line, measured: 0 };
         let subject = Subject::new(&parsed.document, &parsed.source, known_field);
+        of_parser(&subject, &mut report);
         CHECKS.iter().for_each(|check| check(&subject, &mut report));
         findings = report.findings;
     }
-    findings.truncate(MAX_FINDINGS);
     findings
 }
 
-fn of_parser(text: &str) -> Vec<Finding> {
+/// What the parser's linter finds. It is given the values and not the text, in which it would look
+/// for the line of each finding from the beginning.
+fn of_parser(subject: &Subject<'_>, report: &mut Report<'_>) {
     let of_ours = |warning: &LintWarning| {
         warning.rule == LintRule::UnknownTagNamespace
             && TAG_NAMESPACES.iter().any(|name| warning.message.contains(&format!("{name:?}")))
     };
-    lint_yaml_str(text)
-        .into_iter()
-        .filter(|warning| matches!(warning.severity, Severity::Error | Severity::Warning))
-        .filter(|warning| !of_ours(warning))
-        .take(MAX_FINDINGS)
-        .map(|warning| Finding {
-            check: warning.rule.to_string(),
-            error: warning.severity == Severity::Error,
-            message: warning.message.split_whitespace().collect::<Vec<_>>().join(" "),
-            line: warning.span.map(|span| u64::from(span.start_line) + 1),
-        })
-        .collect()
+    if subject.source.is_null() {
+        return;
+    }
+    let warnings = lint_yaml_value(subject.source).into_iter();
+    for warning in warnings.filter(|warning| !of_ours(warning)) {
+        let error = match warning.severity {
+            Severity::Error => true,
+            Severity::Warning => false,
+            Severity::Info | Severity::Hint => continue,
+        };
+        let mut path = warning.path.trim_start_matches('/').splitn(3, '/');
+        let place = match (path.next().unwrap_or_default(), path.next(), path.next()) {
+            ("", _, _) => Place::Top,
+            ("detection" | "filter", Some("condition"), _) => Place::Condition,
+            ("detection" | "filter", Some(name), Some(key)) => Place::Item(name, key),
+            ("detection" | "filter", Some(name), None) => Place::Selection(name),
+            (key, _, _) => Place::Key(key),
+        };
+        report.add(&warning.rule.to_string(), error, place, &warning.message);
+    }
 }
 
 /// What a set as a whole shows: ids, titles and names that more than one rule has. Each finding comes
@@ -217,16 +226,28 @@ struct Report<'a> {
     lines: &'a [&'a str],
     /// Lines of the text in front of those.
     first: usize,
+    measured: usize,
 }
 
 impl Report<'_> {
     fn warn(&mut self, check: &str, place: Place<'_>, message: String) {
-        if self.findings.len() >= MAX_FINDINGS {
+        self.add(check, false, place, &message);
+    }
+
+    fn add(&mut self, check: &str, error: bool, place: Place<'_>, message: &str) {
+        // Errors decide how a run of the linter ends: advice does not crowd them out.
+        if self.findings.len() >= if error { 2 * MAX_FINDINGS } else { MAX_FINDINGS } {
             return;
         }
         let line = self.line(place).map(|line| (self.first + line + 1) as u64);
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        self.findings.push(Finding { check: check.to_owned(), error: false, message, line });
+        self.findings.push(Finding { check: check.to_owned(), error, message, line });
+    }
+
+    /// Whether one more expression is measured.
+    fn measures(&mut self) -> bool {
+        self.measured += 1;
+        self.measured <= MAX_MEASURED
     }
 
     /// Where a place is written, as far as one can tell from how lines begin.

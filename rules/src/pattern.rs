@@ -24,6 +24,17 @@ pub(crate) enum Piece {
     Dash,
 }
 
+impl Piece {
+    /// Memory it takes in a pattern, at the most.
+    pub(crate) fn compiled_bytes(&self) -> usize {
+        let units = match self {
+            Piece::Text(text) => text.len(),
+            Piece::Any | Piece::One | Piece::Dash => 1,
+        };
+        size_of::<Vec<Unit>>() + units * size_of::<Unit>()
+    }
+}
+
 /// One place of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Unit {

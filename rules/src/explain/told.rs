@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use rsigma_parser::{Detection as Tree, DetectionItem, Detections, Modifier, SigmaValue};
 
 use crate::Event;
+use crate::budget::Budget;
 use crate::detection::Expression;
-use crate::item::{Item, Resolve};
+use crate::item::{Compiling, Item, Resolve};
 use crate::set::Options;
 use crate::text;
 
@@ -57,13 +58,15 @@ impl Told {
         resolve: Resolve<'_>,
         options: &Options,
     ) -> Result<Told, String> {
+        let budget = Budget::new();
+        let with = Compiling { options, budget: &budget };
         let named: BTreeMap<&str, &Tree> =
             detections.named.iter().map(|(name, tree)| (name.as_str(), tree)).collect();
         let names: Vec<&str> = named.keys().copied().collect();
         let selections = named
             .iter()
             .map(|(name, tree)| {
-                let branch = Branch::new(tree, rename, resolve, options)?;
+                let branch = Branch::new(tree, rename, resolve, with)?;
                 Ok(((*name).to_owned(), branch))
             })
             .collect::<Result<Vec<_>, String>>()?;
@@ -84,21 +87,21 @@ impl Branch {
         tree: &Tree,
         rename: Rename<'_>,
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Branch, String> {
         match tree {
             Tree::AllOf(items) => items
                 .iter()
-                .map(|item| Line::new(item, rename, resolve, options))
+                .map(|item| Line::new(item, rename, resolve, with))
                 .collect::<Result<_, _>>()
                 .map(Branch::All),
             Tree::AnyOf(trees) => trees
                 .iter()
-                .map(|tree| Branch::new(tree, rename, resolve, options))
+                .map(|tree| Branch::new(tree, rename, resolve, with))
                 .collect::<Result<_, _>>()
                 .map(Branch::Any),
             Tree::Keywords(values) => {
-                let item = Item::keywords(values, options)?;
+                let item = Item::keywords(values, with)?;
                 let written = values.iter().map(shown).collect();
                 let line =
                     Line { field: None, in_event: None, modifiers: Vec::new(), written, item };
@@ -124,7 +127,7 @@ impl Line {
         item: &DetectionItem,
         rename: Rename<'_>,
         resolve: Resolve<'_>,
-        options: &Options,
+        with: Compiling<'_>,
     ) -> Result<Line, String> {
         let field = item.field.name.as_deref().map(crate::item::unescaped);
         let in_event = field.as_deref().map(rename).filter(|name| Some(name) != field.as_ref());
@@ -133,7 +136,7 @@ impl Line {
             in_event,
             modifiers: item.field.modifiers.iter().map(|modifier| written(*modifier)).collect(),
             written: item.values.iter().map(shown).collect(),
-            item: Item::new(item, resolve, options)?,
+            item: Item::new(item, resolve, with)?,
         })
     }
 }

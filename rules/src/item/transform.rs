@@ -3,6 +3,8 @@
 
 use rsigma_parser::{Modifier, SigmaString, SpecialChar, StringPart};
 
+use super::Compiling;
+use crate::budget::Budget;
 use crate::encode;
 use crate::pattern::{DASHES, Piece};
 use crate::set::Options;
@@ -26,10 +28,15 @@ pub(super) enum Encoded {
 
 impl Encoded {
     /// Applies one modifier; one value may become several.
-    pub(super) fn apply(self, step: Modifier, out: &mut Vec<Encoded>) -> Result<(), String> {
+    pub(super) fn apply(
+        self,
+        step: Modifier,
+        budget: &Budget,
+        out: &mut Vec<Encoded>,
+    ) -> Result<(), String> {
         match step {
             Modifier::Base64 | Modifier::Base64Offset => {
-                for bytes in self.into_bytes()? {
+                for bytes in self.into_bytes(budget)? {
                     let texts = match step {
                         Modifier::Base64 => vec![encode::base64(&bytes)],
                         _ => encode::base64_offsets(&bytes).to_vec(),
@@ -50,14 +57,14 @@ impl Encoded {
                 let Encoded::Pieces(pieces) = self else {
                     return Err("two encodings of UTF-16 in one item".to_owned());
                 };
-                out.extend(widened(&pieces, order, step == Modifier::Utf16)?);
+                out.extend(widened(&pieces, order, step == Modifier::Utf16, budget)?);
             }
             _ => out.push(Encoded::Pieces(placed(self.into_pieces()?, step))),
         }
         Ok(())
     }
 
-    fn into_bytes(self) -> Result<Vec<Vec<u8>>, String> {
+    fn into_bytes(self, budget: &Budget) -> Result<Vec<Vec<u8>>, String> {
         match self {
             Encoded::Bytes { mut bytes, marked } => {
                 if marked {
@@ -65,7 +72,7 @@ impl Encoded {
                 }
                 Ok(vec![bytes])
             }
-            Encoded::Pieces(pieces) => permuted(&pieces)?
+            Encoded::Pieces(pieces) => permuted(&pieces, budget)?
                 .into_iter()
                 .map(|pieces| plain(&pieces).map(String::into_bytes))
                 .collect(),
@@ -86,9 +93,23 @@ impl Encoded {
     }
 }
 
-fn permuted(pieces: &[Piece]) -> Result<Vec<Vec<Piece>>, String> {
+fn permuted(pieces: &[Piece], budget: &Budget) -> Result<Vec<Vec<Piece>>, String> {
+    let dashes = pieces.iter().filter(|piece| **piece == Piece::Dash).count();
+    let ways = u32::try_from(dashes).ok().and_then(|dashes| DASHES.len().checked_pow(dashes));
+    let ways = ways.unwrap_or(usize::MAX).min(MAX_PERMUTATIONS);
+    // Each is written out, encoded, and kept in several forms.
+    budget.take(bytes(pieces).saturating_mul(ways))?;
     encode::permutations(pieces, MAX_PERMUTATIONS)
         .ok_or_else(|| "too many dashes for windash before an encoding".to_owned())
+}
+
+/// Memory of pieces, roughly.
+fn bytes(pieces: &[Piece]) -> usize {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) => text.len(),
+        Piece::Any | Piece::One | Piece::Dash => 0,
+    };
+    pieces.iter().map(|piece| size_of::<Piece>() + text(piece)).sum()
 }
 
 fn plain(pieces: &[Piece]) -> Result<String, String> {
@@ -98,9 +119,14 @@ fn plain(pieces: &[Piece]) -> Result<String, String> {
     })
 }
 
-fn widened(pieces: &[Piece], order: encode::Order, marked: bool) -> Result<Vec<Encoded>, String> {
+fn widened(
+    pieces: &[Piece],
+    order: encode::Order,
+    marked: bool,
+    budget: &Budget,
+) -> Result<Vec<Encoded>, String> {
     let mut all = Vec::new();
-    for pieces in permuted(pieces)? {
+    for pieces in permuted(pieces, budget)? {
         if pieces.iter().any(|piece| matches!(piece, Piece::Any | Piece::One)) {
             // Wildcards stay between the encoded runs of text, which must then be text themselves.
             let mut wide = Vec::with_capacity(pieces.len() + 1);
@@ -236,7 +262,7 @@ fn list<'a>(name: &str, options: &'a Options) -> Result<&'a [String], String> {
 }
 
 /// Every value that `pieces` become when each placeholder is replaced by each value of its list.
-pub(super) fn expanded(pieces: &[Piece], options: &Options) -> Result<Vec<Vec<Piece>>, String> {
+pub(super) fn expanded(pieces: &[Piece], with: Compiling<'_>) -> Result<Vec<Vec<Piece>>, String> {
     let mut all: Vec<Vec<Piece>> = vec![Vec::new()];
     for piece in pieces {
         let Piece::Text(text) = piece else {
@@ -249,10 +275,15 @@ pub(super) fn expanded(pieces: &[Piece], options: &Options) -> Result<Vec<Vec<Pi
                     all.iter_mut().for_each(|one| one.push(Piece::Text(text.clone())));
                 }
                 Template::List(name) => {
-                    let values = list(&name, options)?;
+                    let values = list(&name, with.options)?;
                     if all.len() * values.len() > MAX_EXPANSIONS {
                         return Err(format!("more than {MAX_EXPANSIONS} values of placeholders"));
                     }
+                    let begun: usize = all.iter().map(|one| bytes(one)).sum();
+                    let listed: usize =
+                        values.iter().map(|value| size_of::<Piece>() + value.len()).sum();
+                    let whole = begun.saturating_mul(values.len());
+                    with.budget.take(whole.saturating_add(listed.saturating_mul(all.len())))?;
                     all = all
                         .iter()
                         .flat_map(|begun| {
@@ -287,7 +318,7 @@ fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
 pub(super) fn expanded_expression(
     source: &str,
     expand: bool,
-    options: &Options,
+    with: Compiling<'_>,
 ) -> Result<Vec<String>, String> {
     if !expand {
         return Ok(vec![source.to_owned()]);
@@ -298,7 +329,8 @@ pub(super) fn expanded_expression(
             Template::Text(text) => out.push_str(&text),
             Template::List(name) => {
                 let values: Vec<String> =
-                    list(&name, options)?.iter().map(|value| regex::escape(value)).collect();
+                    list(&name, with.options)?.iter().map(|value| regex::escape(value)).collect();
+                with.budget.take(values.iter().map(|value| value.len() + 1).sum())?;
                 out.push_str(&format!("(?:{})", values.join("|")));
             }
         }

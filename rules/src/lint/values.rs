@@ -347,7 +347,8 @@ fn expressions(item: &Item<'_>, findings: &mut Findings<'_, '_>) {
             let message = format!("{}: it is found anywhere, .* at an end is idle", shown(text));
             findings.warn("idle_expression_end", message);
         }
-        if expression::is_larger(text, flags, LARGE_EXPRESSION_BYTES) {
+        if findings.report.measures() && expression::is_larger(text, flags, LARGE_EXPRESSION_BYTES)
+        {
             let message = format!(
                 "{} takes more than {} MiB compiled: fewer or smaller repetitions would do",
                 shown(text),
