@@ -78,7 +78,7 @@ fn values() -> impl Strategy<Value = Vec<Owned>> {
     prop::collection::vec(one, 0..4)
 }
 
-/// Compiles, evaluates, feeds.
+/// Compiles, evaluates, explains, feeds.
 fn use_all(text: &str, values: &[Owned], times_ns: [i64; 3]) {
     let known = Known::default();
     for mapping in [Mapping::AsWritten, Mapping::Ecs] {
@@ -90,6 +90,15 @@ fn use_all(text: &str, values: &[Owned], times_ns: [i64; 3]) {
         let event = Any(values);
         let mut hits = Vec::new();
         set.evaluate(&event, &mut hengwei_rules::Scratch::new(), &mut hits);
+        for (index, rule) in set.rules().iter().enumerate() {
+            let documents = [Document { name: "d", text }];
+            let explained = set.explainer(index, &documents, &known).unwrap().explain(&event);
+            let shown = explained.to_string();
+            assert!(shown.chars().all(|c| c == '\n' || !c.is_control()), "{shown:?}");
+            if !rule.is_correlation() {
+                assert_eq!(explained.matched(), hits.contains(&index), "{shown}");
+            }
+        }
         let mut correlator = Correlator::new();
         for index in hits {
             for time_ns in times_ns {
