@@ -30,6 +30,8 @@ const LONG: usize = 6;
 const MIDDLING: usize = 4;
 /// Of a long needle's grams, one lies at a place divisible by this.
 const STRIDE: usize = 4;
+/// As [`scan`] reads grams.
+const _: () = assert!(LONG == STRIDE + 2 && MIDDLING == 4 && STRIDE == 4);
 /// Bits of a bitmap for each gram in it, at least.
 const BITS_PER_GRAM: usize = 32;
 
@@ -59,7 +61,6 @@ pub(super) struct Grams {
 /// Needles found by grams of one width.
 #[derive(Debug)]
 struct Tier {
-    width: usize,
     bitmap: Bitmap,
     /// Grams and their range in `found`, by hash, with gaps; a gap's range is empty.
     table: Vec<(u64, Span)>,
@@ -83,13 +84,18 @@ struct Short {
 /// Words that hold one bit for each pair of bytes.
 const PAIRS: usize = 1 << 10;
 
+/// Words of a bitmap.
+const SMALL: usize = 1 << 6;
+const MEDIUM: usize = 1 << 10;
+const LARGE: usize = 1 << 13;
+
 /// One bit for each gram that is looked for, by its hash. Its size is known when this is compiled, so
 /// that looking one up is a multiplication, two shifts and a test.
 #[derive(Debug)]
 enum Bitmap {
-    Small(Box<[u64; 1 << 6]>),
-    Medium(Box<[u64; 1 << 10]>),
-    Large(Box<[u64; 1 << 13]>),
+    Small(Box<[u64; SMALL]>),
+    Medium(Box<[u64; MEDIUM]>),
+    Large(Box<[u64; LARGE]>),
 }
 
 impl Grams {
@@ -126,8 +132,8 @@ impl Grams {
             }
         }
         grams.any = grams.searcher();
-        grams.long = (!long.is_empty()).then(|| Tier::new(LONG, long));
-        grams.middling = (!middling.is_empty()).then(|| Tier::new(MIDDLING, middling));
+        grams.long = (!long.is_empty()).then(|| Tier::new(long));
+        grams.middling = (!middling.is_empty()).then(|| Tier::new(middling));
         grams.short = (!short.is_empty()).then(|| Short::new(&short));
         grams
     }
@@ -163,10 +169,10 @@ impl Grams {
             }
         };
         if let Some(tier) = &self.long {
-            tier.each::<STRIDE>(padded, &mut look);
+            tier.each::<true>(padded, &mut look);
         }
         if let Some(tier) = &self.middling {
-            tier.each::<1>(padded, &mut look);
+            tier.each::<false>(padded, &mut look);
         }
         if let Some(short) = &self.short {
             short.each(padded, |needle| see(&self.needles[needle as usize]));
@@ -208,40 +214,52 @@ impl Bitmap {
             }
             words
         }
-        match grams.len() * BITS_PER_GRAM {
-            ..=4096 => Bitmap::Small(filled(grams)),
-            ..=65_536 => Bitmap::Medium(filled(grams)),
-            _ => Bitmap::Large(filled(grams)),
+        let bits = grams.len() * BITS_PER_GRAM;
+        if bits <= SMALL * 64 {
+            Bitmap::Small(filled(grams))
+        } else if bits <= MEDIUM * 64 {
+            Bitmap::Medium(filled(grams))
+        } else {
+            Bitmap::Large(filled(grams))
         }
     }
 }
 
-/// Shows the grams of a text that are marked, and where they stand: those at every `STEP`th place.
+/// Shows the grams of a text that are marked, and where they stand. In a long tier only those at every
+/// [`STRIDE`]th place are looked at.
 #[inline]
-fn scan<const WORDS: usize, const STEP: usize>(
+fn scan<const WORDS: usize, const LONG_TIER: bool>(
     bitmap: &[u64; WORDS],
     padded: &[u8],
-    width: usize,
     mut marked: impl FnMut(u64, usize),
 ) {
-    let mask = u64::MAX >> (64 - 8 * width);
+    let width = if LONG_TIER { LONG } else { MIDDLING };
     let Some(last) = (padded.len() - PADDING).checked_sub(width) else { return };
-    let places = padded.array_windows::<8>().step_by(STEP).take(last / STEP + 1);
-    for (place, eight) in places.enumerate() {
-        let gram = u64::from_le_bytes(*eight) & mask;
+    let mut look = |gram: u64, at: usize| {
         let (word, bit) = bit::<WORDS>(gram);
         if bitmap[word] & bit != 0 {
-            marked(gram, place * STEP);
+            marked(gram, at);
+        }
+    };
+    if LONG_TIER {
+        let (pieces, _) = padded.as_chunks::<STRIDE>();
+        let places = pieces.array_windows().take(last / STRIDE + 1);
+        for (place, [first, second]) in places.enumerate() {
+            let high = u64::from(u16::from_le_bytes([second[0], second[1]]));
+            look(u64::from(u32::from_le_bytes(*first)) | high << 32, place * STRIDE);
+        }
+    } else {
+        for (at, four) in padded.array_windows().take(last + 1).enumerate() {
+            look(u64::from(u32::from_le_bytes(*four)), at);
         }
     }
 }
 
 impl Tier {
-    fn new(width: usize, mut grams: Vec<(u64, (u32, u32))>) -> Tier {
+    fn new(mut grams: Vec<(u64, (u32, u32))>) -> Tier {
         grams.sort_unstable();
         let size = (grams.len() * 2).next_power_of_two();
         let mut tier = Tier {
-            width,
             bitmap: Bitmap::new(&grams),
             table: vec![(0, (0, 0)); size],
             found: grams.iter().map(|(_, found)| *found).collect(),
@@ -263,12 +281,16 @@ impl Tier {
         (spread(gram) >> 20) as usize & (self.table.len() - 1)
     }
 
-    fn each<const STEP: usize>(&self, padded: &[u8], look: &mut impl FnMut(u32, Option<usize>)) {
+    fn each<const LONG_TIER: bool>(
+        &self,
+        padded: &[u8],
+        look: &mut impl FnMut(u32, Option<usize>),
+    ) {
         let marked = |gram, at| self.marked(gram, at, look);
         match &self.bitmap {
-            Bitmap::Small(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
-            Bitmap::Medium(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
-            Bitmap::Large(bitmap) => scan::<_, STEP>(bitmap, padded, self.width, marked),
+            Bitmap::Small(bitmap) => scan::<_, LONG_TIER>(bitmap, padded, marked),
+            Bitmap::Medium(bitmap) => scan::<_, LONG_TIER>(bitmap, padded, marked),
+            Bitmap::Large(bitmap) => scan::<_, LONG_TIER>(bitmap, padded, marked),
         }
     }
 
