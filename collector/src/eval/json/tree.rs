@@ -48,7 +48,7 @@ impl Tree {
         let mut found = Vec::new();
         for (key, value) in &self.object {
             let source = !self.explicit && SOURCE_KEYS.contains(&key.as_str());
-            if !key.starts_with('_') && !(source && !leads_on(value)) {
+            if !key.starts_with('_') && (!source || leads_on(value)) {
                 leaves(value, source, &mut found);
             }
         }
