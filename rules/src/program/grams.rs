@@ -19,9 +19,9 @@ use super::{Span, place};
 /// Bytes after the end of a text that can be read; they are never part of a match.
 pub(super) const PADDING: usize = 8;
 
-/// So few needles, each so many bytes long, are first looked for all at once with the processor's
-/// vectors: mostly none is there.
-const MAX_FEW: usize = 48;
+/// So few needles of a tier, each so many bytes long, are first looked for all at once with the
+/// processor's vectors: mostly none is there.
+const MAX_FEW: usize = 64;
 const MIN_FEW: usize = 2;
 
 /// Bytes of a long needle's gram.
@@ -51,8 +51,6 @@ pub(super) struct Needle {
 pub(super) struct Grams {
     needles: Vec<Needle>,
     bytes: Vec<u8>,
-    /// Whether any needle is there at all, when they are few.
-    any: Option<packed::Searcher>,
     long: Option<Tier>,
     middling: Option<Tier>,
     short: Option<Short>,
@@ -61,6 +59,7 @@ pub(super) struct Grams {
 /// Needles found by grams of one width.
 #[derive(Debug)]
 struct Tier {
+    sieve: Sieve,
     bitmap: Bitmap,
     /// Grams and their range in `found`, by hash, with gaps; a gap's range is empty.
     table: Vec<(u64, Span)>,
@@ -71,6 +70,7 @@ struct Tier {
 /// Needles of up to three bytes.
 #[derive(Debug)]
 struct Short {
+    sieve: Sieve,
     /// One bit for each pair of bytes.
     pairs: Box<[u64; PAIRS]>,
     /// Range in `found` by the first byte, for needles of one byte.
@@ -79,6 +79,25 @@ struct Short {
     double: HashMap<u16, Span, foldhash::fast::FixedState>,
     /// Needle, its bytes as a number, and which bits of one are compared.
     found: Vec<(u32, u32, u32)>,
+}
+
+/// Tells whether a text holds any needle of a tier, where that is fast to tell.
+#[derive(Debug, Default)]
+struct Sieve(Option<packed::Searcher>);
+
+impl Sieve {
+    fn new<'a>(needles: impl ExactSizeIterator<Item = &'a [u8]> + Clone) -> Sieve {
+        let few = needles.len() <= MAX_FEW && needles.clone().all(|text| text.len() >= MIN_FEW);
+        Sieve(few.then(|| packed::Searcher::new(needles)).flatten())
+    }
+
+    /// False only when no needle is there. Texts too short for vectors are not looked at.
+    fn may_hold(&self, text: &[u8]) -> bool {
+        match &self.0 {
+            Some(searcher) if text.len() >= searcher.minimum_len() => searcher.find(text).is_some(),
+            _ => true,
+        }
+    }
 }
 
 /// Words that hold one bit for each pair of bytes.
@@ -131,18 +150,21 @@ impl Grams {
                 }
             }
         }
-        grams.any = grams.searcher();
-        grams.long = (!long.is_empty()).then(|| Tier::new(long));
-        grams.middling = (!middling.is_empty()).then(|| Tier::new(middling));
+        let sieve = |tier: &[(u64, (u32, u32))]| {
+            let mut needles: Vec<u32> = tier.iter().map(|(_, (needle, _))| *needle).collect();
+            needles.dedup();
+            Sieve::new(needles.iter().map(|needle| grams.text(*needle)))
+        };
+        let (long_sieve, sieve) = (sieve(&long), sieve(&middling));
+        grams.long = (!long.is_empty()).then(|| Tier::new(long, long_sieve));
+        grams.middling = (!middling.is_empty()).then(|| Tier::new(middling, sieve));
         grams.short = (!short.is_empty()).then(|| Short::new(&short));
         grams
     }
 
-    fn searcher(&self) -> Option<packed::Searcher> {
-        let text = |needle: &Needle| &self.bytes[needle.text.0 as usize..needle.text.1 as usize];
-        let few = self.needles.len() <= MAX_FEW
-            && self.needles.iter().all(|needle| text(needle).len() >= MIN_FEW);
-        few.then(|| packed::Searcher::new(self.needles.iter().map(text))).flatten()
+    fn text(&self, needle: u32) -> &[u8] {
+        let (start, end) = self.needles[needle as usize].text;
+        &self.bytes[start as usize..end as usize]
     }
 
     /// Whether nothing is looked for.
@@ -155,26 +177,26 @@ impl Grams {
     pub(super) fn each(&self, padded: &[u8], mut see: impl FnMut(&Needle)) {
         let Some(len) = padded.len().checked_sub(PADDING) else { return };
         let text = &padded[..len];
-        if let Some(any) = &self.any
-            && any.find(text).is_none()
-        {
-            return;
-        }
         let mut look = |needle: u32, start: Option<usize>| {
-            let needle = &self.needles[needle as usize];
-            let wanted = &self.bytes[needle.text.0 as usize..needle.text.1 as usize];
+            let wanted = self.text(needle);
             let there = start.and_then(|start| text.get(start..start + wanted.len()));
             if there == Some(wanted) {
-                see(needle);
+                see(&self.needles[needle as usize]);
             }
         };
-        if let Some(tier) = &self.long {
+        if let Some(tier) = &self.long
+            && tier.sieve.may_hold(text)
+        {
             tier.each::<true>(padded, &mut look);
         }
-        if let Some(tier) = &self.middling {
+        if let Some(tier) = &self.middling
+            && tier.sieve.may_hold(text)
+        {
             tier.each::<false>(padded, &mut look);
         }
-        if let Some(short) = &self.short {
+        if let Some(short) = &self.short
+            && short.sieve.may_hold(text)
+        {
             short.each(padded, |needle| see(&self.needles[needle as usize]));
         }
     }
@@ -256,10 +278,11 @@ fn scan<const WORDS: usize, const LONG_TIER: bool>(
 }
 
 impl Tier {
-    fn new(mut grams: Vec<(u64, (u32, u32))>) -> Tier {
+    fn new(mut grams: Vec<(u64, (u32, u32))>, sieve: Sieve) -> Tier {
         grams.sort_unstable();
         let size = (grams.len() * 2).next_power_of_two();
         let mut tier = Tier {
+            sieve,
             bitmap: Bitmap::new(&grams),
             table: vec![(0, (0, 0)); size],
             found: grams.iter().map(|(_, found)| *found).collect(),
@@ -316,6 +339,7 @@ impl Tier {
 impl Short {
     fn new(needles: &[(u32, Vec<u8>)]) -> Short {
         let mut short = Short {
+            sieve: Sieve::new(needles.iter().map(|(_, text)| text.as_slice())),
             pairs: Box::new([0; PAIRS]),
             single: vec![(0, 0); 256],
             double: HashMap::default(),

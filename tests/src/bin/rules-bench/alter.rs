@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(copy["id"].as_str(), Some("00000003-aaaa-4aaa-8aaa-aaaaaaaaaaaa"));
         assert_eq!(copy["logsource"]["product"].as_str(), Some("windows"));
         let selection = &copy["detection"]["selection"];
-        assert_eq!(selection["Image|endswith"][0].as_str(), Some(r"\xershellpo.fxe"));
+        assert_eq!(selection["Image|endswith"][0].as_str(), Some(r"\xershellpo.fex"));
         assert_eq!(selection["EventID"].as_i64(), Some(4688));
         assert_eq!(selection["Line|re"].as_str(), Some(r"q2(?:a\d+b)"));
         assert_eq!(selection["Ip|cidr"].as_str(), Some("fe80::/10"));
