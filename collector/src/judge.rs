@@ -8,9 +8,10 @@
 //! acknowledgement, the feed and the metrics learn of it.
 //!
 //! A transaction (an operator's action, an enrolment) runs alone between commits and sees the state
-//! as of the last one. So the rules are replaced: between two commits, by a transaction that says so. Detection's memory advances as a commit is made up. When that commit is not
-//! written after all (the disk is full, history refuses the draft, judging panicked) its batches are
-//! refused and memory is taken up from history again, as at a start, so that the two never part;
+//! as of the last one. So the rules are replaced: between two commits, by a transaction that says so.
+//!
+//! Detection's memory advances as a commit is made up. When that commit is not written after all (the
+//! disk is full, history refuses the draft, judging panicked) its batches are refused and memory is taken up from history again, as at a start, so that the two never part;
 //! agents keep what was refused. After a refusal batches are committed one by one for a while, so
 //! that an agent whose batches can't be judged stands in nobody's way but its own. Only when nobody
 //! knows what is on disk does the process end.
