@@ -3,7 +3,7 @@
 //! In: a compiled set, the texts it was compiled from, and one rule of it. Out: an [`Explainer`],
 //! which says of any event what the rule found in it or what it lacked. A set keeps none of what
 //! rules write (names of selections, fields, values): the text of the one rule is read again, so
-//! that explaining one costs no memory for thousands. What decides is what [`Set::evaluate_plainly`]
+//! that explaining one costs no memory for thousands. What decides is what [`crate::Set::evaluate_plainly`]
 //! asks, so that what is explained is what happens.
 //!
 //! Everything copied from an event is bounded. Nothing is remembered between events: of a
