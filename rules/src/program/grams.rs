@@ -172,16 +172,21 @@ impl Grams {
         self.needles.is_empty()
     }
 
-    /// Shows each needle that stands in `text`, some more than once. `padded` is the text and
-    /// [`PADDING`] bytes more.
-    pub(super) fn each(&self, padded: &[u8], mut see: impl FnMut(&Needle)) {
+    /// How many needles there are.
+    pub(super) fn len(&self) -> usize {
+        self.needles.len()
+    }
+
+    /// Shows each needle that stands in `text`, at each place where it does, with its number.
+    /// `padded` is the text and [`PADDING`] bytes more.
+    pub(super) fn each(&self, padded: &[u8], mut see: impl FnMut(usize, &Needle)) {
         let Some(len) = padded.len().checked_sub(PADDING) else { return };
         let text = &padded[..len];
         let mut look = |needle: u32, start: Option<usize>| {
             let wanted = self.text(needle);
             let there = start.and_then(|start| text.get(start..start + wanted.len()));
             if there == Some(wanted) {
-                see(&self.needles[needle as usize]);
+                see(needle as usize, &self.needles[needle as usize]);
             }
         };
         if let Some(tier) = &self.long
@@ -197,7 +202,7 @@ impl Grams {
         if let Some(short) = &self.short
             && short.sieve.may_hold(text)
         {
-            short.each(padded, |needle| see(&self.needles[needle as usize]));
+            short.each(padded, |needle| see(needle as usize, &self.needles[needle as usize]));
         }
     }
 }
@@ -419,7 +424,7 @@ mod tests {
         let mut padded = text.to_vec();
         padded.extend_from_slice(&[0; PADDING]);
         let mut found = BTreeSet::new();
-        grams.each(&padded, |needle| {
+        grams.each(&padded, |_, needle| {
             found.insert(needle.value.0);
         });
         found

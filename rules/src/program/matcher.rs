@@ -62,6 +62,10 @@ pub(super) struct Check {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     folded: Vec<u8>,
+    /// Number of the text at hand.
+    turn: u32,
+    /// By needle, and by check: the text in which it was last found, or asked.
+    found: Vec<u32>,
     checked: Vec<u32>,
 }
 
@@ -198,19 +202,35 @@ impl Matcher {
     /// Appends the lists of what stands anywhere in the folded text of the desk.
     fn inside(&self, desk: &mut Desk, met: &mut Vec<u32>, mut ask: impl FnMut(&Test) -> bool) {
         desk.folded.extend_from_slice(&[0; PADDING]);
-        desk.checked.clear();
-        self.grams.each(&desk.folded, |needle| {
-            if let Some(check) = needle.check {
-                if desk.checked.contains(&check) {
-                    return;
-                }
-                desk.checked.push(check);
-                if !ask(&self.checks[check as usize]) {
-                    return;
-                }
+        desk.begin(self.grams.len(), self.checks.len());
+        let Desk { folded, turn, found, checked } = desk;
+        // What stands in a text a thousand times is met once.
+        let first = |last: &mut u32| std::mem::replace(last, *turn) != *turn;
+        self.grams.each(folded, |number, needle| {
+            if !first(&mut found[number]) {
+                return;
+            }
+            if let Some(check) = needle.check
+                && !(first(&mut checked[check as usize]) && ask(&self.checks[check as usize]))
+            {
+                return;
             }
             met.extend_from_slice(self.of(needle.value));
         });
+    }
+}
+
+impl Desk {
+    /// Begins another text.
+    fn begin(&mut self, needles: usize, checks: usize) {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn == 0 {
+            self.found.clear();
+            self.checked.clear();
+            self.turn = 1;
+        }
+        self.found.resize(needles.max(self.found.len()), 0);
+        self.checked.resize(checks.max(self.checked.len()), 0);
     }
 }
 

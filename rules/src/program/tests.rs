@@ -44,3 +44,21 @@ fn negation_finds_its_witness_behind_another() {
     check(twice, &[], "", false);
     check("  a:\n    f: x\n  condition: not a", &[], "", true);
 }
+
+/// A text that holds a needle many thousand times must not make the lists of what was met as long.
+#[test]
+fn what_stands_in_a_text_many_times_is_met_once() {
+    let known = Known::default();
+    let selections: String = (0..50)
+        .map(|n| format!("  s{n}:\n    f|contains: ['x', 'abcdef', 'y{n}']\n    g|exists: true\n"))
+        .collect();
+    let text = rule(&format!("{selections}  condition: all of s*"));
+    let set = compiled(&text, &known, &Options::default());
+    let value = "xabcdefghij".repeat(20_000);
+    let fields = vec![("f", Value::Text(&value)), ("g", Value::Flag(true))];
+    let event = Made { known: &known, fields, line: "" };
+    let (mut scratch, mut hits) = (Scratch::new(), Vec::new());
+    set.evaluate(&event, &mut scratch, &mut hits);
+    assert_eq!(hits, [0]);
+    assert!(scratch.met.capacity() < 1_000, "{}", scratch.met.capacity());
+}
