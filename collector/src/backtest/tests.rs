@@ -235,6 +235,21 @@ fn who_goes_ends_it_and_it_counts_for_nothing() {
 }
 
 #[test]
+fn a_backtest_over_nothing_is_none() {
+    run(async {
+        let stand = Stand::new().await;
+        stand.import("1", &[("rules/a.yml", rule("a", "high", MARK))]).await.expect("imports");
+        let (_, found) = stand.backtest(Some("p@1"), Vec::new()).await;
+        assert_eq!(found["events"], 0);
+        let refused = stand.activate("1", false).await.expect_err("refused").to_string();
+        assert!(refused.contains("--without-backtest"), "{refused}");
+        let row = stand.activate("1", true).await.expect("activates").remove(0);
+        assert_eq!(row["without_backtest"], true);
+        stand.close().await;
+    });
+}
+
+#[test]
 fn a_pack_goes_live_and_back_and_history_knows() {
     run(async {
         let stand = Stand::new().await;

@@ -229,7 +229,8 @@ pub(super) async fn activate(
     let mut live = store.live()?;
     let of = format!("{name}@{}", pack.version);
     ensure!(live.of(name) != Some(&pack.version), "{of} is live already");
-    let tested = store.tested(pack)?;
+    // Over no events at all nothing was learnt.
+    let tested = store.tested(pack)?.filter(|tested| tested.events > 0);
     ensure!(
         tested.is_some() || without_backtest,
         "{of}: nobody knows what it would have alerted on: run `rules backtest --pack {of}` first, or say --without-backtest, which is recorded"
