@@ -19,6 +19,7 @@ mod error_log;
 mod json;
 mod out;
 mod pam;
+mod route;
 mod scan;
 mod sshd;
 mod su;
@@ -39,6 +40,9 @@ use crate::event::{Event, Events, OWN_AGENT, Sender, names};
 use crate::time::MINUTE;
 use charset::Charset;
 use out::Out;
+pub use route::Decoder;
+use route::Router;
+pub(crate) use route::{ANY, DIGITS, Looks};
 
 /// What decoding needs beside the block.
 #[derive(Debug, Clone)]
@@ -51,134 +55,21 @@ pub struct Context<'a> {
     pub kind: Kind,
 }
 
-/// One decoder: what it claims, and what it does.
-#[derive(Debug)]
-pub struct Decoder {
-    /// Also the name of its folder of examples.
-    pub name: &'static str,
-    /// Configured datasets that are its own; the first is what its events get otherwise.
-    pub datasets: &'static [&'static str],
-    /// Programs whose messages are its own.
-    pub programs: &'static [&'static str],
-    /// Parts of paths that hint at it, for lines without a program.
-    pub paths: &'static [&'static str],
-    /// A cheap look at a line's beginning: whether it is worth trying without any of the above.
-    test: fn(&str) -> bool,
-    /// Whether its events are security events.
-    pub security: bool,
-    decode: fn(&Line<'_>, &mut Out) -> bool,
-}
-
-/// Every decoder. To add one, write its file and name it here, twice.
+/// Every decoder. To add one, write its file and name it here, twice. The order is that in which
+/// those are tried that only a line's beginning speaks for: the particular before the general.
 pub const DECODERS: &[Decoder] = &[
-    Decoder {
-        name: "sshd",
-        datasets: &["sshd"],
-        programs: &["sshd", "sshd-session", "sshd-auth"],
-        paths: &[],
-        test: never,
-        security: true,
-        decode: sshd::decode,
-    },
-    Decoder {
-        name: "sudo",
-        datasets: &["sudo"],
-        programs: &["sudo"],
-        paths: &[],
-        test: never,
-        security: true,
-        decode: sudo::decode,
-    },
-    Decoder {
-        name: "su",
-        datasets: &["su"],
-        programs: &["su"],
-        paths: &[],
-        test: never,
-        security: true,
-        decode: su::decode,
-    },
-    Decoder {
-        name: "accounts",
-        datasets: &["passwd", "useradd", "userdel", "usermod", "groupadd", "groupdel"],
-        programs: accounts::PROGRAMS,
-        paths: &[],
-        test: never,
-        security: true,
-        decode: accounts::decode,
-    },
-    Decoder {
-        name: "logind",
-        datasets: &["systemd-logind"],
-        programs: &["systemd-logind"],
-        paths: &[],
-        test: never,
-        security: true,
-        decode: systemd::logind,
-    },
-    Decoder {
-        name: "systemd",
-        datasets: &["systemd"],
-        programs: &["systemd"],
-        paths: &[],
-        test: never,
-        security: false,
-        decode: systemd::decode,
-    },
-    Decoder {
-        name: "cron",
-        datasets: &["cron"],
-        programs: &["cron", "CRON", "crond", "CROND", "crontab"],
-        paths: &[],
-        test: never,
-        security: false,
-        decode: cron::decode,
-    },
-    Decoder {
-        name: "pam",
-        datasets: &["pam", "login"],
-        programs: &["login"],
-        paths: &[],
-        test: |line| line.starts_with("pam_"),
-        security: true,
-        decode: pam::decode,
-    },
-    Decoder {
-        name: "json",
-        datasets: &["json"],
-        programs: &[],
-        paths: &[".json", ".ndjson"],
-        test: json::looks_like,
-        security: false,
-        decode: json::decode,
-    },
-    Decoder {
-        name: "nginx-error",
-        datasets: &["nginx.error"],
-        programs: &[],
-        paths: &["nginx/error"],
-        test: error_log::looks_like_nginx,
-        security: false,
-        decode: error_log::nginx,
-    },
-    Decoder {
-        name: "apache-error",
-        datasets: &["apache.error"],
-        programs: &[],
-        paths: &["apache2/error", "httpd/error"],
-        test: error_log::looks_like_apache,
-        security: false,
-        decode: error_log::apache,
-    },
-    Decoder {
-        name: "access",
-        datasets: &["apache.access", "nginx.access"],
-        programs: &["nginx", "httpd", "apache2", "apache"],
-        paths: &["access"],
-        test: access::looks_like,
-        security: false,
-        decode: access::decode,
-    },
+    sshd::DECODER,
+    sudo::DECODER,
+    su::DECODER,
+    accounts::DECODER,
+    systemd::LOGIND,
+    systemd::DECODER,
+    cron::DECODER,
+    pam::DECODER,
+    json::DECODER,
+    error_log::NGINX,
+    error_log::APACHE,
+    access::DECODER,
 ];
 
 /// Datasets that are security events whoever wrote them.
@@ -197,7 +88,7 @@ const MAX_AHEAD_NANOS: i64 = 5 * MINUTE;
 /// Decodes a block. Never fails and never panics: a record nothing understands is an event with its
 /// original, and a decoder that panics leaves its record raw with the problem named.
 pub fn block(block: impl Borrow<Block>, context: &Context<'_>) -> Events {
-    decode_with(block.borrow(), context, DECODERS)
+    decode_with(block.borrow(), context, Router::usual())
 }
 
 /// What a decoder is given of a record.
@@ -219,11 +110,15 @@ struct Route<'a> {
     configured: &'static str,
     refused: bool,
     charset: Charset,
+    /// The decoder that the configured dataset belongs to.
+    owner: Option<&'static Decoder>,
+    /// Those that the path hints at.
+    hinted: Vec<&'static Decoder>,
 }
 
 struct Pass<'a> {
     context: &'a Context<'a>,
-    decoders: &'a [Decoder],
+    router: &'a Router,
     routes: &'a [Route<'a>],
     out: Out,
     events: Vec<Event>,
@@ -235,21 +130,17 @@ fn is_own(sender: &Sender) -> bool {
     &*sender.agent == OWN_AGENT
 }
 
-fn never(_: &str) -> bool {
-    false
-}
-
-fn decode_with(block: &Block, context: &Context<'_>, decoders: &[Decoder]) -> Events {
+fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Events {
     let nowhere = Origin::default();
     let routes: Vec<Route<'_>> = block
         .origins
         .iter()
         .chain([&nowhere])
-        .map(|origin| route(origin, context.sender))
+        .map(|origin| route(origin, context.sender, router))
         .collect();
     let mut pass = Pass {
         context,
-        decoders,
+        router,
         routes: &routes,
         out: Out::new(&context.sender.zone),
         events: Vec::with_capacity(block.records.len()),
@@ -267,13 +158,16 @@ fn decode_with(block: &Block, context: &Context<'_>, decoders: &[Decoder]) -> Ev
     }
 }
 
-fn route<'a>(origin: &'a Origin, sender: &Sender) -> Route<'a> {
-    let configured = typed::allowed(&origin.dataset, is_own(sender));
+fn route<'a>(origin: &'a Origin, sender: &Sender, router: &Router) -> Route<'a> {
+    let allowed = typed::allowed(&origin.dataset, is_own(sender));
+    let configured = allowed.unwrap_or(RAW);
     Route {
         origin,
-        configured: configured.unwrap_or(RAW),
-        refused: configured.is_none(),
+        configured,
+        refused: allowed.is_none(),
         charset: Charset::declared(&origin.charset),
+        owner: router.of_dataset(configured),
+        hinted: router.of_path(&origin.path),
     }
 }
 
@@ -457,8 +351,8 @@ impl Pass<'_> {
     /// that a security decoder owns needs one of that decoder's programs behind it.
     fn believable(&mut self, program: &str, executable: Option<&str>) -> bool {
         let Some(executable) = executable.filter(|path| !path.is_empty()) else { return true };
-        let owner = self.decoders.iter().find(|decoder| decoder.programs.contains(&program));
-        let Some(owner) = owner.filter(|owner| owner.security) else { return true };
+        let owner = self.router.of_program(program).filter(|owner| owner.security);
+        let Some(owner) = owner else { return true };
         let path = executable.strip_suffix(" (deleted)").unwrap_or(executable);
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         let believable = owner.programs.contains(&name);
@@ -480,7 +374,7 @@ impl Pass<'_> {
         self.out.weight = weight;
         let line =
             Line { message, program, path: &route.origin.path, configured: route.configured };
-        let dataset = match self.claim(&line) {
+        let dataset = match self.claim(&line, route) {
             Some(dataset) => dataset,
             None if !route.configured.is_empty() => route.configured,
             None if headed => SYSLOG,
@@ -492,38 +386,19 @@ impl Pass<'_> {
 
     /// Finds the decoder that parses a line. A line of a program that a decoder owns has that
     /// decoder's dataset even where its message is one nobody has seen yet.
-    fn claim(&mut self, line: &Line<'_>) -> Option<&'static str> {
-        let decoders = self.decoders;
-        let mut owner = None;
-        let by_dataset =
-            decoders.iter().find(|decoder| decoder.datasets.contains(&line.configured));
-        if let Some(decoder) = by_dataset {
+    fn claim(&mut self, line: &Line<'_>, route: &Route<'_>) -> Option<&'static str> {
+        let router = self.router;
+        let of_program = line.program.and_then(|program| router.of_program(program));
+        let owner = route.owner.or(of_program);
+        let known = route.owner.into_iter().chain(of_program);
+        let hinted = route.hinted.iter().copied().filter(|_| line.program.is_none());
+        for decoder in known.chain(hinted) {
             if let Some(dataset) = self.attempt(decoder, line) {
                 return Some(dataset);
             }
-            owner = Some(decoder);
         }
-        if let Some(program) = line.program {
-            let by_program = decoders.iter().find(|decoder| decoder.programs.contains(&program));
-            if let Some(decoder) = by_program {
-                if let Some(dataset) = self.attempt(decoder, line) {
-                    return Some(dataset);
-                }
-                owner = owner.or(Some(decoder));
-            }
-        } else {
-            for decoder in decoders {
-                if decoder.paths.iter().any(|part| line.path.contains(part))
-                    && let Some(dataset) = self.attempt(decoder, line)
-                {
-                    return Some(dataset);
-                }
-            }
-        }
-        for decoder in decoders {
-            if (decoder.test)(line.message)
-                && let Some(dataset) = self.attempt(decoder, line)
-            {
+        for decoder in router.of_line(line.message) {
+            if let Some(dataset) = self.attempt(decoder, line) {
                 return Some(dataset);
             }
         }

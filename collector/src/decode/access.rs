@@ -6,8 +6,18 @@
 //! whatever a user calls himself. Escapes are kept as the server wrote them.
 
 use super::out::Out;
-use super::{Line, scan, time};
+use super::{ANY, Decoder, Line, Looks, scan, time};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "access",
+    datasets: &["apache.access", "nginx.access"],
+    programs: &["nginx", "httpd", "apache2", "apache"],
+    paths: &["access"],
+    looks: Looks { first: ANY, test: looks_like },
+    security: false,
+    decode,
+};
 
 /// Whether a line may be one: a bracket and a quote behind a blank, before much else.
 pub(crate) fn looks_like(line: &str) -> bool {

@@ -4,8 +4,18 @@
 //! the message says so.
 
 use super::out::Out;
-use super::{Line, pam, scan};
+use super::{Decoder, Line, Looks, pam, scan};
 use crate::event::{FieldId, names};
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "accounts",
+    datasets: &["passwd", "useradd", "userdel", "usermod", "groupadd", "groupdel"],
+    programs: PROGRAMS,
+    paths: &[],
+    looks: Looks::NEVER,
+    security: true,
+    decode,
+};
 
 /// Programs of the shadow suite.
 pub(crate) const PROGRAMS: &[&str] = &[

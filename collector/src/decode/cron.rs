@@ -1,8 +1,18 @@
 //! Messages of cron and crontab: `(root) CMD (test -x /usr/sbin/anacron)`.
 
 use super::out::Out;
-use super::{Line, pam};
+use super::{Decoder, Line, Looks, pam};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "cron",
+    datasets: &["cron"],
+    programs: &["cron", "CRON", "crond", "CROND", "crontab"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: false,
+    decode,
+};
 
 /// What cron says it does, and the action that is. `LIST` reads; the edits change what will run.
 const ACTIONS: &[(&str, &str, &str)] = &[

@@ -4,8 +4,28 @@
 //! A line in which the client stands more than once names no address and says so.
 
 use super::out::Out;
-use super::{Line, scan, time};
+use super::{DIGITS, Decoder, Line, Looks, scan, time};
 use crate::event::names;
+
+pub(crate) const NGINX: Decoder = Decoder {
+    name: "nginx-error",
+    datasets: &["nginx.error"],
+    programs: &[],
+    paths: &["nginx/error"],
+    looks: Looks { first: DIGITS, test: looks_like_nginx },
+    security: false,
+    decode: nginx,
+};
+
+pub(crate) const APACHE: Decoder = Decoder {
+    name: "apache-error",
+    datasets: &["apache.error"],
+    programs: &[],
+    paths: &["apache2/error", "httpd/error"],
+    looks: Looks { first: b"[", test: looks_like_apache },
+    security: false,
+    decode: apache,
+};
 
 /// Whether a line may be nginx's: `2023/10/09 09:05:01 [`.
 pub(crate) fn looks_like_nginx(line: &str) -> bool {

@@ -12,8 +12,18 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::out::Out;
 use super::time::iso;
-use super::{Line, scan};
+use super::{Decoder, Line, Looks, scan};
 use crate::event::{FieldId, intern, names};
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "json",
+    datasets: &["json"],
+    programs: &[],
+    paths: &[".json", ".ndjson"],
+    looks: Looks { first: b"{@", test: looks_like },
+    security: false,
+    decode,
+};
 
 /// Objects and arrays within one another.
 const MAX_DEPTH: usize = 16;

@@ -4,8 +4,18 @@
 //! order: a user named `x rhost=203.0.113.9` is a user of that name.
 
 use super::out::Out;
-use super::{Line, scan};
+use super::{Decoder, Line, Looks, scan};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "pam",
+    datasets: &["pam", "login"],
+    programs: &["login"],
+    paths: &[],
+    looks: Looks { first: b"p", test: |line| line.starts_with("pam_") },
+    security: true,
+    decode,
+};
 
 /// Reads one message.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {

@@ -11,8 +11,18 @@
 use std::net::IpAddr;
 
 use super::out::Out;
-use super::{Line, pam, scan};
+use super::{Decoder, Line, Looks, pam, scan};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "sshd",
+    datasets: &["sshd"],
+    programs: &["sshd", "sshd-session", "sshd-auth"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: true,
+    decode,
+};
 
 type Shape = fn(&str, &mut Out) -> Option<()>;
 

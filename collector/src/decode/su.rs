@@ -4,8 +4,18 @@
 //! of their own.
 
 use super::out::Out;
-use super::{Line, pam};
+use super::{Decoder, Line, Looks, pam};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "su",
+    datasets: &["su"],
+    programs: &["su"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: true,
+    decode,
+};
 
 /// Reads one message.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {

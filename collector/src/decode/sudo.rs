@@ -7,8 +7,18 @@
 //! about root still sees root.
 
 use super::out::Out;
-use super::{Line, pam};
+use super::{Decoder, Line, Looks, pam};
 use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "sudo",
+    datasets: &["sudo"],
+    programs: &["sudo"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: true,
+    decode,
+};
 
 /// How many users an ambiguous line may mean.
 const MAX_USERS: usize = 8;

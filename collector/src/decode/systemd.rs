@@ -1,8 +1,28 @@
 //! Messages of systemd about units, and of systemd-logind about sessions.
 
-use super::Line;
 use super::out::Out;
+use super::{Decoder, Line, Looks};
 use crate::event::names;
+
+pub(crate) const LOGIND: Decoder = Decoder {
+    name: "logind",
+    datasets: &["systemd-logind"],
+    programs: &["systemd-logind"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: true,
+    decode: logind,
+};
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "systemd",
+    datasets: &["systemd"],
+    programs: &["systemd"],
+    paths: &[],
+    looks: Looks::NEVER,
+    security: false,
+    decode,
+};
 
 /// What a message about a unit begins with, and the action it tells.
 const STARTS: &[(&str, &str, Option<bool>)] = &[

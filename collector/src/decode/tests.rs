@@ -33,10 +33,16 @@ fn files() -> Origin {
     Origin { source: "files".into(), path: "/var/log/auth.log".into(), ..Origin::default() }
 }
 
-fn decode_all(origin: Origin, records: Vec<Record>, kind: Kind, decoders: &[Decoder]) -> Events {
+fn decode_all(
+    origin: Origin,
+    records: Vec<Record>,
+    kind: Kind,
+    decoders: &'static [Decoder],
+) -> Events {
     let sender = sender("");
     let context = Context { sender: &sender, ingested: CREATED, kind };
-    decode_with(&Block { origins: vec![origin], records }, &context, decoders)
+    let router = Router::new(decoders);
+    decode_with(&Block { origins: vec![origin], records }, &context, &router)
 }
 
 #[track_caller]
@@ -58,7 +64,7 @@ const PANICKING: &[Decoder] = &[Decoder {
     datasets: &["panicking"],
     programs: &[],
     paths: &[],
-    test: |_| true,
+    looks: Looks { first: ANY, test: |_| true },
     security: true,
     decode: panics,
 }];

@@ -18,10 +18,9 @@ pub const MAX_OUTSIDE: usize = 16_384;
 /// The longest name a stranger may add, in bytes.
 pub const MAX_OUTSIDE_LEN: usize = hengwei_protocol::limits::MAX_FIELD_NAME;
 
-/// What our own ends write beyond [`names::KNOWN`], and every dataset that detection depends on.
+/// What our own ends write beyond [`names::KNOWN`], and every dataset that detection depends on beside
+/// those of the decoders.
 const OURS: &[&str] = &[
-    "file.target_path",
-    "file.type",
     "hengwei.agent.last_seen",
     "hengwei.asset.complete",
     "hengwei.clock.offset_seconds",
@@ -108,7 +107,8 @@ impl Table {
     fn new(room: usize) -> Table {
         let ids = (0u32..).zip(names::KNOWN).map(|(id, name)| (*name, FieldId(id))).collect();
         let mut table = Table { ids, learnt: Vec::new(), room };
-        for name in OURS {
+        let decoders = crate::decode::DECODERS.iter().flat_map(|decoder| decoder.datasets);
+        for name in OURS.iter().chain(decoders) {
             table.add(name, false);
         }
         table
@@ -209,8 +209,7 @@ mod tests {
     fn what_detection_depends_on_has_its_place_before_any_stranger_comes() {
         let mut full = Table::new(0);
         assert_eq!(full.add("made.up", true), None);
-        let decoders = crate::decode::DECODERS.iter().flat_map(|decoder| decoder.datasets);
-        for dataset in decoders.chain(&["perf.cpu", "asset.socket", "fim", "hengwei.agent"]) {
+        for dataset in ["sshd", "perf.cpu", "asset.socket", "fim", "hengwei.agent"] {
             assert!(full.add(dataset, true).is_some(), "{dataset}");
         }
     }
