@@ -14,6 +14,7 @@ use hengwei_collector::decode::{self, Context, DECODERS};
 use hengwei_collector::event::{Events, Sender, names};
 use hengwei_protocol::Kind;
 use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
+use serde_json::Value as Json;
 
 const CREATED: &str = "2026-03-01T00:00:00Z";
 
@@ -85,7 +86,8 @@ fn logs_below(root: &Path) -> Vec<PathBuf> {
     logs
 }
 
-/// One event per line, an array that reads well in a diff: one field per line of text.
+/// The events, one field per line of text and sorted by name, so that a diff reads well and a new name
+/// moves none of the others.
 fn render(log: &Path) -> String {
     let setting: Setting = match fs::read_to_string(log.with_extension("toml")) {
         Ok(text) => toml::from_str(&text).expect("a setting is TOML"),
@@ -94,10 +96,14 @@ fn render(log: &Path) -> String {
     let sender = sender(&setting.zone);
     let lines = fs::read(log).expect("readable");
     let events = decode(&lines, &setting, &sender);
-    let objects: Vec<_> = events.iter(&sender).map(|event| event.to_json()).collect();
+    let objects: Vec<_> = events.iter(&sender).map(|event| sorted(event.to_json())).collect();
     let mut text = serde_json::to_string_pretty(&objects).expect("JSON is text");
     text.push('\n');
     text
+}
+
+fn sorted(event: Json) -> BTreeMap<String, Json> {
+    serde_json::from_value(event).expect("an event is an object")
 }
 
 fn sender(zone: &str) -> Sender {
