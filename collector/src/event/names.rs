@@ -363,7 +363,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_at_their_id() {
         assert_eq!(KNOWN.iter().collect::<HashSet<_>>().len(), KNOWN.len());
-        for (id, name) in [(TIMESTAMP, "@timestamp"), (SOURCE_IP, "source.ip"), (PATIENT_NAME, "patient.name")] {
+        for (id, name) in
+            [(TIMESTAMP, "@timestamp"), (SOURCE_IP, "source.ip"), (PATIENT_NAME, "patient.name")]
+        {
             assert_eq!(KNOWN[id.0 as usize], name);
         }
     }
