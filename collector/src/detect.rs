@@ -4,6 +4,7 @@
 //! (correlations, open alerts) is done by one [`Detector`], in the order of commits, so that what it
 //! decided depends only on history. It reads no file and no clock.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,6 +58,8 @@ struct Profile {
     tells: bool,
     /// Id of the rule whose alerts its findings join.
     family: String,
+    /// Places of rules that it names as related: where both match one event, theirs is its finding.
+    related: Vec<usize>,
 }
 
 impl Rules {
@@ -69,10 +72,13 @@ impl Rules {
     /// The same with a threshold for each rule.
     pub fn of(set: Set, about: About, threshold: &dyn Fn(&Rule) -> Level) -> Rules {
         let mut families: HashMap<String, Vec<usize>> = HashMap::new();
+        let places: HashMap<&str, usize> =
+            set.rules().iter().enumerate().map(|(at, rule)| (rule.key(), at)).collect();
         let profiles: Vec<Profile> = set
             .rules()
             .iter()
             .map(|rule| Profile {
+                related: rule.related.iter().filter_map(|id| places.get(&**id).copied()).collect(),
                 level: rule.level,
                 tells: rule.standalone && rule.level >= threshold(rule),
                 family: rule.attributes.joins.clone().unwrap_or_else(|| rule.key().to_owned()),
@@ -145,6 +151,29 @@ impl Rules {
             spare.push(scratch);
         }
         matches
+    }
+
+    /// Of the rules that met one event with this one, the one whose alert its finding belongs to, since
+    /// they are known to tell of the same thing. Of two that name each other the higher level leads.
+    fn leader(&self, hit: usize, hits: &[usize]) -> Option<usize> {
+        let mut leader = hit;
+        // A leader may itself be led; each step goes to another of the hits.
+        for _ in hits {
+            let next = hits.iter().copied().filter(|other| self.leads(*other, leader));
+            match next.max_by_key(|other| (self.profiles[*other].level, Reverse(*other))) {
+                Some(next) if next != hit => leader = next,
+                _ => break,
+            }
+        }
+        (leader != hit).then_some(leader)
+    }
+
+    fn leads(&self, one: usize, other: usize) -> bool {
+        let (mine, theirs) = (&self.profiles[one], &self.profiles[other]);
+        let rank = |at: usize| (self.profiles[at].level, Reverse(at));
+        mine.tells
+            && mine.related.contains(&other)
+            && (!theirs.tells || !theirs.related.contains(&one) || rank(one) > rank(other))
     }
 
     fn scratch(&self) -> Scratch {
@@ -235,8 +264,15 @@ impl Detector {
         let rules = Arc::clone(&self.rules);
         for (index, hits) in &matches.hits {
             let Some(event) = batch.events.get(*index, batch.sender) else { continue };
-            for &rule in hits {
-                self.hit(past, &rules, batch, event, rule, now, &mut outcome);
+            // Leaders first: they begin the alert that the others are named in.
+            let leaders: Vec<Option<usize>> =
+                hits.iter().map(|hit| rules.leader(*hit, hits)).collect();
+            for led in [false, true] {
+                for (&rule, leader) in hits.iter().zip(&leaders) {
+                    if leader.is_some() == led {
+                        self.hit(past, &rules, batch, event, (rule, *leader), now, &mut outcome);
+                    }
+                }
             }
         }
         outcome
@@ -249,7 +285,7 @@ impl Detector {
         rules: &Rules,
         batch: &Batch<'_>,
         event: EventRef<'_>,
-        index: usize,
+        (index, leader): (usize, Option<usize>),
         now: i64,
         outcome: &mut Outcome,
     ) {
@@ -257,7 +293,13 @@ impl Detector {
         let rule = &rules.set.rules()[index];
         *outcome.matched.entry(profile.level.as_str()).or_default() += 1;
         if profile.tells {
-            let finding = single(rule, profile, batch, event);
+            let mut finding = single(rule, profile, batch, event);
+            if let Some(leader) = leader {
+                let (rule, profile) = (&rules.set.rules()[leader], &rules.profiles[leader]);
+                // The event counts once, with the leader.
+                finding.key = single(rule, profile, batch, event).key;
+                finding.weight = 0;
+            }
             self.book.take(past, finding, now);
         }
         let header = event.event;
@@ -474,3 +516,7 @@ pub(crate) fn evidence_text(event: EventRef<'_>) -> String {
     text.truncate(end);
     text
 }
+
+#[cfg(test)]
+#[path = "detect/tests.rs"]
+mod tests;

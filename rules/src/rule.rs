@@ -89,6 +89,8 @@ pub struct Rule {
     pub tags: Vec<String>,
     /// Harmless causes of a match.
     pub falsepositives: Vec<String>,
+    /// Ids of rules it names as related: similar, derived, merged, renamed, obsoleted.
+    pub related: Vec<String>,
     /// Where to read more.
     pub references: Vec<String>,
     /// Whom to ask.
