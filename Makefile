@@ -5,18 +5,20 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check torture boot-test bench bench-history bench-rules fuzz deps deps-test deps-bench clean
+.PHONY: help build release demo test check noise torture boot-test bench bench-history bench-rules bench-decode fuzz deps deps-test deps-bench clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
 	@echo 'make test          all tests'
 	@echo 'make check         format, clippy, docs, licences'
+	@echo 'make noise         what the rules raise over everyday lines'
 	@echo 'make torture       the long fault tests'
 	@echo 'make fuzz          the fuzz targets (FUZZ_SECONDS=n each)'
 	@echo 'make boot-test     both services under a real systemd (root)'
 	@echo 'make bench         measurements'
 	@echo 'make bench-history those of history alone (HISTORY_BENCH=--quick for short ones)'
 	@echo 'make bench-rules   those of the rules alone (RULES_BENCH=--quick for short ones)'
+	@echo 'make bench-decode  lines a second of each decoder'
 	@echo 'make build         both binaries, for development'
 	@echo 'make release       both binaries, as shipped'
 
@@ -54,6 +56,11 @@ check: deps
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	./packaging/check-licences.sh
 
+# What the rules raise over lines that are everyday life, each alert with its line; docs/noise.md says why
+# those that remain are right. Real logs and the public rules are those below CORPORA.
+noise: deps release
+	target/release/hengwei-noise $(NOISE)
+
 # Kills, power cuts, full and failing disks, flipped bits; as root. HENGWEI_SEED=n repeats a run.
 torture: deps-test release
 	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once --test faults -- --nocapture --test-threads=1
@@ -81,7 +88,11 @@ bench-history: deps-bench release
 bench-rules: deps-bench release
 	target/release/hengwei-rules-bench $(RULES_BENCH)
 
-bench: release bench-history bench-rules
+# Lines a second of one core, for each decoder over its examples and for a mixed stream.
+bench-decode: release
+	target/release/hengwei-decode-bench
+
+bench: release bench-history bench-rules bench-decode
 	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-agent --lib cost_of -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-collector --lib commit_speed -- --ignored --nocapture
