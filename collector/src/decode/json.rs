@@ -5,6 +5,8 @@
 //! names of ours, is kept under `hengwei.claimed.*`: who it is comes from the certificate and the
 //! registry. Depth, fields and
 //! new names are bounded; what is left out is said. Null and empty arrays leave no field.
+//!
+//! [`each`] is how decoders of products that write JSON read a line value by value.
 
 use std::fmt;
 
@@ -27,7 +29,7 @@ pub(crate) const DECODER: Decoder = Decoder {
 
 /// Objects and arrays within one another.
 const MAX_DEPTH: usize = 16;
-/// Values of one line.
+/// Values of one line that are read.
 const MAX_FIELDS: usize = 1_024;
 /// Names of ours, which say what the platform found out, not what a line says.
 const OURS: &str = "hengwei.";
@@ -43,19 +45,11 @@ pub(crate) fn looks_like(line: &str) -> bool {
 
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    let text = line.message.strip_prefix(COOKIE).unwrap_or(line.message).trim();
-    if !text.starts_with('{') {
+    let mut reader = Reader { time_rank: TIMES.len(), left_out: None };
+    if !each(line.message, out, &mut |path, scalar, out| reader.value(path, scalar, out)) {
         return false;
     }
-    let mut reader =
-        Reader { out, path: String::new(), fields: 0, time_rank: TIMES.len(), left_out: None };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = At { reader: &mut reader, depth: 0 }.deserialize(&mut json);
-    let left_out = reader.left_out;
-    if read.and_then(|()| json.end()).is_err() {
-        return false;
-    }
-    if let Some(why) = left_out {
+    if let Some(why) = reader.left_out {
         out.problem(why);
     }
     if !line.configured.is_empty() {
@@ -65,18 +59,94 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     true
 }
 
-struct Reader<'o> {
-    out: &'o mut Out,
-    path: String,
-    fields: usize,
-    /// Which of [`TIMES`] dated the line: an earlier one wins.
-    time_rank: usize,
-    left_out: Option<&'static str>,
+/// One value of a line that is neither an object nor an array nor null.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    /// Text: a slice of the line where it has no escapes, which [`Out::text`] keeps without copying.
+    Text(&'a str),
+    /// A whole number.
+    Integer(i64),
+    /// A whole number that no `i64` holds.
+    Large(u64),
+    /// Any other number.
+    Number(f64),
+    /// Yes or no.
+    Flag(bool),
 }
 
-/// A value at the reader's path.
-struct At<'r, 'o> {
-    reader: &'r mut Reader<'o>,
+impl<'a> Scalar<'a> {
+    /// The text, when it is one.
+    pub(crate) fn text(self) -> Option<&'a str> {
+        match self {
+            Scalar::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The whole number, also one that is written as text.
+    pub(crate) fn integer(self) -> Option<i64> {
+        match self {
+            Scalar::Text(text) => text.parse().ok(),
+            Scalar::Integer(integer) => Some(integer),
+            _ => None,
+        }
+    }
+
+    /// Stores the value as it is; text where addresses belong as an address.
+    pub(crate) fn put(self, id: FieldId, out: &mut Out) {
+        match self {
+            Scalar::Text(text) => put(id, text, out),
+            Scalar::Integer(integer) => out.integer(id, integer),
+            Scalar::Large(integer) => out.owned(id, &integer.to_string()),
+            Scalar::Number(number) => out.number(id, number),
+            Scalar::Flag(flag) => out.flag(id, flag),
+        }
+    }
+}
+
+/// What is shown each value: its dotted path, the value, and where to write.
+pub(crate) type See<'s> = &'s mut dyn FnMut(&str, Scalar<'_>, &mut Out);
+
+/// Shows each value of a line that is one JSON object, whatever mark stands before it, in the order
+/// of the line; the values of an array have the array's path. Nothing is allocated per value. Depth
+/// and number are bounded, and what they leave out is said in `out`. False when the line is anything
+/// else, which may show only after some values.
+pub(crate) fn each(text: &str, out: &mut Out, see: See<'_>) -> bool {
+    let text = text.strip_prefix(COOKIE).unwrap_or(text).trim();
+    if !text.starts_with('{') {
+        return false;
+    }
+    let mut walk = Walk { out, see, path: String::new(), values: 0, left_out: false };
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = At { walk: &mut walk, depth: 0 }.deserialize(&mut json);
+    let left_out = walk.left_out;
+    if read.and_then(|()| json.end()).is_err() {
+        return false;
+    }
+    if left_out {
+        out.problem("parts of the line are left out: too deep or too many");
+    }
+    true
+}
+
+struct Walk<'w> {
+    out: &'w mut Out,
+    see: See<'w>,
+    path: String,
+    values: usize,
+    left_out: bool,
+}
+
+impl Walk<'_> {
+    fn see(&mut self, scalar: Scalar<'_>) {
+        self.values += 1;
+        (self.see)(&self.path, scalar, self.out);
+    }
+}
+
+/// A value at the walk's path.
+struct At<'r, 'w> {
+    walk: &'r mut Walk<'w>,
     depth: usize,
 }
 
@@ -84,8 +154,8 @@ impl<'de> DeserializeSeed<'de> for At<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        if self.depth > MAX_DEPTH || self.reader.fields >= MAX_FIELDS {
-            self.reader.left_out = Some("parts of the line are left out: too deep or too many");
+        if self.depth > MAX_DEPTH || self.walk.values >= MAX_FIELDS {
+            self.walk.left_out = true;
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| ());
         }
         deserializer.deserialize_any(self)
@@ -100,69 +170,57 @@ impl<'de> Visitor<'de> for At<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let reader = self.reader;
-        let length = reader.path.len();
+        let walk = self.walk;
+        let length = walk.path.len();
         while let Some(key) = map.next_key_seed(Key)? {
             if length > 0 {
-                reader.path.push('.');
+                walk.path.push('.');
             }
-            reader.path.push_str(&key);
-            map.next_value_seed(At { reader: &mut *reader, depth: self.depth + 1 })?;
-            reader.path.truncate(length);
+            walk.path.push_str(&key);
+            map.next_value_seed(At { walk: &mut *walk, depth: self.depth + 1 })?;
+            walk.path.truncate(length);
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
-        if self.reader.path.is_empty() {
+        if self.walk.path.is_empty() {
             return Err(A::Error::custom("an array at the top"));
         }
         while values
-            .next_element_seed(At { reader: &mut *self.reader, depth: self.depth + 1 })?
+            .next_element_seed(At { walk: &mut *self.walk, depth: self.depth + 1 })?
             .is_some()
         {}
         Ok(())
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
-        self.reader.text(text);
+        self.walk.see(Scalar::Text(text));
         Ok(())
     }
 
     fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.reader.text(text);
+        self.walk.see(Scalar::Text(text));
         Ok(())
     }
 
     fn visit_bool<E>(self, flag: bool) -> Result<(), E> {
-        if let Some(id) = self.reader.field() {
-            self.reader.out.flag(id, flag);
-        }
+        self.walk.see(Scalar::Flag(flag));
         Ok(())
     }
 
     fn visit_i64<E>(self, integer: i64) -> Result<(), E> {
-        self.reader.integer(integer);
+        self.walk.see(Scalar::Integer(integer));
         Ok(())
     }
 
     fn visit_u64<E>(self, integer: u64) -> Result<(), E> {
-        match i64::try_from(integer) {
-            Ok(integer) => self.reader.integer(integer),
-            Err(_) => {
-                if let Some(id) = self.reader.field() {
-                    self.reader.out.owned(id, &integer.to_string());
-                }
-            }
-        }
+        self.walk.see(i64::try_from(integer).map_or(Scalar::Large(integer), Scalar::Integer));
         Ok(())
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<(), E> {
-        self.reader.epoch(number);
-        if let Some(id) = self.reader.field() {
-            self.reader.out.number(id, number);
-        }
+        self.walk.see(Scalar::Number(number));
         Ok(())
     }
 
@@ -198,65 +256,71 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-impl Reader<'_> {
-    /// The id of the current path; None when the value is left out.
-    fn field(&mut self) -> Option<FieldId> {
-        self.fields += 1;
-        if self.path.len() > intern::MAX_OUTSIDE_LEN {
+/// The generic reading of a line: every value becomes the field of its path.
+struct Reader {
+    /// Which of [`TIMES`] dated the line: an earlier one wins.
+    time_rank: usize,
+    left_out: Option<&'static str>,
+}
+
+impl Reader {
+    fn value(&mut self, path: &str, scalar: Scalar<'_>, out: &mut Out) {
+        if self.dates(path, scalar, out) {
+            return;
+        }
+        if let Some(id) = self.field(path) {
+            scalar.put(id, out);
+        }
+    }
+
+    /// The id of a path; None when the value is left out.
+    fn field(&mut self, path: &str) -> Option<FieldId> {
+        if path.len() > intern::MAX_OUTSIDE_LEN {
             self.left_out = Some("a field is left out: its name is too long");
             return None;
         }
-        let id =
-            if self.path.starts_with(OURS) { claimed(&self.path) } else { outside(&self.path) };
+        let id = if path.starts_with(OURS) { claimed(path) } else { outside(path) };
         if id.is_none() {
             self.left_out = Some("a field is left out: no room for its name");
         }
         id
     }
 
-    fn text(&mut self, text: &str) {
-        if let Some(rank) = self.time_rank_here()
-            && let Some((stamp, len)) = iso(text.as_bytes())
-            && len == text.len()
-        {
-            if let Some(time) = self.out.resolve(&stamp) {
-                self.out.time = Some(time);
-                self.time_rank = rank;
+    /// Dates the line by a value under one of [`TIMES`]; true when nothing else is to be kept of it.
+    fn dates(&mut self, path: &str, scalar: Scalar<'_>, out: &mut Out) -> bool {
+        let rank = TIMES.iter().position(|name| *name == path);
+        let Some(rank) = rank.filter(|rank| *rank < self.time_rank) else { return false };
+        let (time, whole) = match scalar {
+            Scalar::Text(text) => {
+                match iso(text.as_bytes()).filter(|(_, len)| *len == text.len()) {
+                    Some((stamp, _)) => (out.resolve(&stamp), rank == 0),
+                    None => (None, false),
+                }
             }
-            if rank == 0 {
-                return;
-            }
-        }
-        let Some(id) = self.field() else { return };
-        put(id, text, self.out);
-    }
-
-    fn integer(&mut self, integer: i64) {
-        #[expect(clippy::cast_precision_loss, reason = "an epoch has far fewer digits")]
-        self.epoch(integer as f64);
-        if let Some(id) = self.field() {
-            self.out.integer(id, integer);
-        }
-    }
-
-    /// Dates the line by a number of seconds or, when that would be far in the future, of
-    /// milliseconds.
-    fn epoch(&mut self, number: f64) {
-        const YEAR_2100_SECS: f64 = 4_102_444_800.0;
-        let Some(rank) = self.time_rank_here() else { return };
-        let seconds = if number > YEAR_2100_SECS { number / 1_000.0 } else { number };
-        if seconds > 0.0 && seconds < YEAR_2100_SECS {
-            #[expect(clippy::cast_possible_truncation, reason = "below 2100 it fits")]
-            let micros = (seconds * 1e6).round() as i64;
-            self.out.time = Some(micros * 1_000);
+            #[expect(clippy::cast_precision_loss, reason = "an epoch has far fewer digits")]
+            Scalar::Integer(integer) => (epoch(integer as f64), false),
+            Scalar::Number(number) => (epoch(number), false),
+            Scalar::Large(_) | Scalar::Flag(_) => (None, false),
+        };
+        if time.is_some() {
+            out.time = time;
             self.time_rank = rank;
         }
+        whole
     }
+}
 
-    /// The rank of the current path among [`TIMES`], when no better one was seen.
-    fn time_rank_here(&self) -> Option<usize> {
-        TIMES.iter().position(|name| *name == self.path).filter(|rank| *rank < self.time_rank)
+/// A number of seconds since 1970 or, when that would be far in the future, of milliseconds, as
+/// nanoseconds.
+pub(crate) fn epoch(number: f64) -> Option<i64> {
+    const YEAR_2100_SECS: f64 = 4_102_444_800.0;
+    let seconds = if number > YEAR_2100_SECS { number / 1_000.0 } else { number };
+    if seconds > 0.0 && seconds < YEAR_2100_SECS {
+        #[expect(clippy::cast_possible_truncation, reason = "below 2100 it fits")]
+        let micros = (seconds * 1e6).round() as i64;
+        return Some(micros * 1_000);
     }
+    None
 }
 
 /// The id of a name that a line or a typed record gives: header fields are only claimed.
