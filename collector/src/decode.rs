@@ -40,9 +40,8 @@ use crate::event::{Event, Events, OWN_AGENT, Sender, names};
 use crate::time::MINUTE;
 use charset::Charset;
 use out::Out;
-pub use route::Decoder;
-use route::Router;
 pub(crate) use route::{ANY, DIGITS, Looks};
+pub use route::{Decoder, Router};
 
 /// What decoding needs beside the block.
 #[derive(Debug, Clone)]
@@ -130,7 +129,8 @@ fn is_own(sender: &Sender) -> bool {
     &*sender.agent == OWN_AGENT
 }
 
-fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Events {
+/// Decodes a block with the decoders of a table, see [`block`].
+pub fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Events {
     let nowhere = Origin::default();
     let routes: Vec<Route<'_>> = block
         .origins

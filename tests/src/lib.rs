@@ -3,10 +3,12 @@
 //! A test says what should be true ([`Site::collector`], [`Collector::agent`], [`wait`]) and waits for
 //! it; nothing sleeps for a fixed time. Everything lives below one temporary folder and ends with it.
 
+pub mod examples;
 pub mod faults;
 pub mod figures;
 pub mod generate;
 pub mod https;
+pub mod race;
 pub mod tls;
 
 use std::fs;

@@ -12,7 +12,7 @@ use super::out::Out;
 use super::{DECODERS, Line};
 
 /// One decoder: what it claims, and what it does.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Decoder {
     /// Also the name of its folder of examples.
     pub name: &'static str,
@@ -58,7 +58,7 @@ pub(crate) const DIGITS: &[u8] = b"0123456789";
 
 /// The tables by which decoders are found.
 #[derive(Debug)]
-pub(crate) struct Router {
+pub struct Router {
     decoders: &'static [Decoder],
     by_program: HashMap<&'static str, &'static Decoder, foldhash::fast::FixedState>,
     by_first: Vec<Vec<&'static Decoder>>,
@@ -72,7 +72,8 @@ impl Router {
         &ROUTER
     }
 
-    pub(crate) fn new(decoders: &'static [Decoder]) -> Router {
+    /// That of some decoders; measurements and tests ask what the others cost.
+    pub fn new(decoders: &'static [Decoder]) -> Router {
         let mut by_program = HashMap::default();
         for decoder in decoders {
             for program in decoder.programs {

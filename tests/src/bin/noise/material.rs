@@ -4,16 +4,15 @@
 //! not there gives no stretch.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use bytes::Bytes;
 use hengwei_collector::event::Sender;
 use hengwei_collector::time;
 use hengwei_protocol::Kind;
-use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
+use hengwei_protocol::wire::{Block, Origin, Record};
+use hengwei_tests::examples::{self, Example, files_below, records};
 use hengwei_tests::generate::{Generator, HOSTS, Plan};
-use serde::Deserialize;
 
 use super::Arguments;
 
@@ -54,9 +53,10 @@ pub(super) fn all<'a>(
         of_file(&file, format!("corpora/{name}"))
     });
     let day = std::iter::once_with(move || Ok(day(arguments)));
-    let goldens = files_below(&root.join("collector/tests/decode"));
-    let goldens = goldens.into_iter().filter(|file| has_ending(file, "log"));
-    let goldens = goldens.map(move |file| golden(root, &file));
+    let goldens = std::iter::once_with(move || examples::all(root)).flat_map(|found| match found {
+        Ok(found) => found.iter().map(|example| Ok(golden(example))).collect(),
+        Err(error) => vec![Err(error)],
+    });
     let named = arguments.files.iter().map(|file| of_file(file, file.display().to_string()));
     real.chain(day).chain(goldens).chain(named)
 }
@@ -93,42 +93,13 @@ fn day(arguments: &Arguments) -> Stretch {
     Stretch { name: "a made-up day".to_owned(), benign: true, blocks }
 }
 
-/// How an example of a decoder is read, as `collector/tests/decode.rs` has it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Setting {
-    dataset: String,
-    path: String,
-    charset: String,
-    source: String,
-    zone: String,
-    kind: String,
-}
-
-fn golden(root: &Path, file: &Path) -> anyhow::Result<Stretch> {
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let setting: Setting = match std::fs::read_to_string(file.with_extension("toml")) {
-        Ok(text) => toml::from_str(&text).with_context(|| file.display().to_string())?,
-        Err(_) => Setting::default(),
-    };
-    let or = |given: &str, usual: &str| {
-        if given.is_empty() { usual.to_owned() } else { given.to_owned() }
-    };
-    let origin = Origin {
-        source: or(&setting.source, "files"),
-        path: setting.path,
-        dataset: setting.dataset,
-        charset: setting.charset,
-    };
-    let kind: Kind = or(&setting.kind, "log").parse().context("kind")?;
-    let sender = sender("host", &or(&setting.zone, "+08:00"));
-    let folder = root.join("collector/tests/decode");
-    let name = file.strip_prefix(folder).unwrap_or(file).with_extension("");
-    Ok(Stretch {
-        name: format!("examples/{}", name.display()),
+fn golden(example: &Example) -> Stretch {
+    let sender = sender("host", &example.zone);
+    Stretch {
+        name: format!("examples/{}/{}", example.decoder, example.name),
         benign: false,
-        blocks: blocks(&sender, &origin, kind, time::now(), &bytes),
-    })
+        blocks: blocks(&sender, &example.origin, example.kind, time::now(), &example.text),
+    }
 }
 
 /// The lines of a text as an agent would send them.
@@ -139,16 +110,7 @@ fn blocks(
     created: i64,
     bytes: &[u8],
 ) -> Vec<Arrived> {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let records: Vec<Record> = (1..)
-        .zip(bytes.split(|byte| *byte == b'\n'))
-        .map(|(number, line)| Record {
-            number,
-            created,
-            body: Some(Body::Original(Bytes::copy_from_slice(line))),
-            ..Record::default()
-        })
-        .collect();
+    let records = records(bytes, created);
     let block =
         |records: &[Record]| Block { origins: vec![origin.clone()], records: records.to_vec() };
     records.chunks(BLOCK).map(|chunk| (sender.clone(), created, kind, block(chunk))).collect()
@@ -166,18 +128,4 @@ fn sender(host: &str, zone: &str) -> Sender {
 
 fn has_ending(file: &Path, ending: &str) -> bool {
     file.extension().is_some_and(|found| found == ending)
-}
-
-/// Every file below a folder, sorted; none when there is no such folder.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() { folders.push(path) } else { files.push(path) }
-        }
-    }
-    files.sort();
-    files
 }

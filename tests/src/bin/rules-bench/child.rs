@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ours::Ours;
 use super::peer::Peer;
-use super::race::thread_time;
 use super::{Arguments, Size, lanes, sets};
+use hengwei_tests::race::thread_time;
 
 const MARK: &str = "--task";
 

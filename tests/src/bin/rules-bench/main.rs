@@ -29,7 +29,6 @@ mod lanes;
 mod ours;
 mod parts;
 mod peer;
-mod race;
 mod raw;
 mod sets;
 mod web;

@@ -4,8 +4,8 @@ use anyhow::ensure;
 use hengwei_collector::eval::{Interned, JsonEvents, Matcher};
 use hengwei_rules::{Document, Options, Set};
 
-use super::race::{Contestant, Pass};
 use super::sets::Text;
+use hengwei_tests::race::{Contestant, Pass};
 
 /// A compiled set with the names it was compiled with.
 pub(super) struct Ours {

@@ -5,8 +5,8 @@ use hengwei_tests::figures::{Goal, row, row_beside, row_for};
 use super::child::{self, Compile, Compiled};
 use super::ours::Ours;
 use super::peer::Peer;
-use super::race::race;
 use super::{Arguments, Size, lanes, sets};
+use hengwei_tests::race::race;
 
 /// How many times the peer's rate ours should be.
 const TIMES_PEER: f64 = 10.0;

@@ -11,8 +11,8 @@ use rsigma_eval::{Engine, JsonEvent, LogSourceExtractor};
 use rsigma_parser::{LogSource, SigmaRule};
 use serde_json::Value;
 
-use super::race::{Contestant, Pass};
 use super::sets::Text;
+use hengwei_tests::race::{Contestant, Pass};
 
 /// Above so many rules an engine for each log source takes minutes to build.
 const MOST_SPLIT: usize = 5_000;

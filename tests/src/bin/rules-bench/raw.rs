@@ -15,8 +15,8 @@ use hengwei_rules::{Document, Mapping, Options, Program, Scratch, Set};
 use hengwei_tests::figures::{Goal, row, row_for};
 use hengwei_tests::generate::{Generator, Plan};
 
-use super::race::{Contestant, Pass, race};
 use super::{Arguments, sets, web};
+use hengwei_tests::race::{Contestant, Pass, race};
 
 /// Records of one block, as an agent cuts them.
 const BLOCK: usize = 1_000;

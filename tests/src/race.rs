@@ -1,34 +1,37 @@
-//! Contestants turn about, so that what else the machine does slows all of them. The clock is that of
+//! Who is faster: contestants turn about, so that what else the machine does slows all of them. The clock is that of
 //! this thread: what it had of a processor, not how long it waited for one.
 
 use std::time::Duration;
 
+use crate::figures::median;
 use anyhow::ensure;
-use hengwei_tests::figures::median;
 use rustix::time::{ClockId, clock_gettime};
 
 /// How long a contestant runs before the next one's turn.
 const SLICE: Duration = Duration::from_millis(80);
 
 /// Somebody who goes over the same events again and again.
-pub(super) struct Contestant<'a> {
-    pub(super) name: &'static str,
+#[expect(missing_debug_implementations, reason = "it holds a closure")]
+pub struct Contestant<'a> {
+    /// What it goes by.
+    pub name: &'static str,
     /// One pass: gets ready, starts the clock, and says what it found.
     pass: Box<dyn FnMut() -> Pass + 'a>,
     rates: Vec<f64>,
-    /// In every pass.
-    pub(super) hits: usize,
+    /// What it found in every pass.
+    pub hits: usize,
 }
 
 /// One pass over the events.
-pub(super) struct Pass {
+#[derive(Debug)]
+pub struct Pass {
     took: Duration,
     hits: usize,
 }
 
 impl Pass {
     /// What `work` finds, and how long it takes.
-    pub(super) fn of(work: impl FnOnce() -> usize) -> Pass {
+    pub fn of(work: impl FnOnce() -> usize) -> Pass {
         let started = thread_time();
         let hits = work();
         Pass { took: thread_time().saturating_sub(started), hits }
@@ -36,29 +39,26 @@ impl Pass {
 }
 
 /// What this thread has had of a processor.
-pub(super) fn thread_time() -> Duration {
+pub fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 impl<'a> Contestant<'a> {
-    pub(super) fn new(name: &'static str, pass: impl FnMut() -> Pass + 'a) -> Contestant<'a> {
+    /// A contestant that goes over the events once in each `pass`.
+    pub fn new(name: &'static str, pass: impl FnMut() -> Pass + 'a) -> Contestant<'a> {
         Contestant { name, pass: Box::new(pass), rates: Vec::new(), hits: 0 }
     }
 
     /// Events a second: the median of its turns.
-    pub(super) fn rate(&self) -> f64 {
+    pub fn rate(&self) -> f64 {
         median(self.rates.clone())
     }
 }
 
 /// Lets each have `runs` turns over `events` events.
-pub(super) fn race(
-    contestants: &mut [Contestant<'_>],
-    events: usize,
-    runs: usize,
-) -> anyhow::Result<()> {
+pub fn race(contestants: &mut [Contestant<'_>], events: usize, runs: usize) -> anyhow::Result<()> {
     // What is made once, and never again, is made before.
     for contestant in &mut *contestants {
         contestant.hits = (contestant.pass)().hits;
