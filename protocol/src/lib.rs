@@ -2,8 +2,9 @@
 //!
 //! In: nothing. Out: the messages of `proto/hengwei.proto` as Rust types ([`wire`]), how one is read
 //! and written within a memory budget ([`frame`], [`budget`]), how a batch's block is packed and
-//! unpacked ([`block`]), what a record's identity and canonical bytes are ([`record`]), and every
-//! limit ([`limits`]). It knows neither files nor sockets nor either end.
+//! unpacked ([`block`]), what a record's identity and canonical bytes are ([`record`]), which lines of a
+//! log make one record ([`lines`]), and every limit ([`limits`]). It knows neither files nor sockets
+//! nor either end.
 
 pub mod block;
 pub mod budget;
@@ -12,6 +13,7 @@ pub mod gap;
 pub mod identity;
 pub mod kind;
 pub mod limits;
+pub mod lines;
 pub mod record;
 pub mod refusal;
 mod scan;
