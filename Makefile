@@ -5,13 +5,14 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
-.PHONY: help build release demo test check noise torture boot-test bench bench-history bench-rules bench-decode fuzz deps deps-test deps-bench clean
+.PHONY: help build release demo test check noise walkthrough torture boot-test bench bench-history bench-rules bench-decode fuzz deps deps-test deps-bench clean
 
 help:
 	@echo 'make demo          see it work on this host (DEMO_SECONDS=n ends it by itself)'
 	@echo 'make test          all tests'
 	@echo 'make check         format, clippy, docs, licences'
 	@echo 'make noise         what the rules raise over everyday lines'
+	@echo 'make walkthrough   an attack on real servers of this host, and its alerts (root)'
 	@echo 'make torture       the long fault tests'
 	@echo 'make fuzz          the fuzz targets (FUZZ_SECONDS=n each)'
 	@echo 'make boot-test     both services under a real systemd (root)'
@@ -60,6 +61,11 @@ check: deps
 # those that remain are right. Real logs and the public rules are those below CORPORA.
 noise: deps release
 	target/release/hengwei-noise $(NOISE)
+
+# sshd, nginx behind ModSecurity and PostgreSQL attacked on loopback, and the alerts in order; as root.
+walkthrough: deps release
+	./packaging/install-deps.sh walkthrough
+	target/release/hengwei-walkthrough
 
 # Kills, power cuts, full and failing disks, flipped bits; as root. HENGWEI_SEED=n repeats a run.
 torture: deps-test release

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what building (`build`), testing (`test`) or measuring (`bench`) needs and this machine
-# lacks. Does nothing, and asks for no rights, when nothing is missing.
+# Installs what building (`build`), testing (`test`), measuring (`bench`) or the attack on real servers
+# (`walkthrough`) needs and this machine lacks. Does nothing, and asks for no rights, when nothing is missing.
 set -euo pipefail
 
 what=${1:-build}
@@ -21,6 +21,19 @@ fi
 if [ "$what" = bench ]; then
     command -v zstdgrep >/dev/null || packages+=(zstd)
     command -v grep >/dev/null || packages+=(grep)
+fi
+
+if [ "$what" = walkthrough ]; then
+    PATH=$PATH:/usr/sbin:/sbin
+    for need in hydra:hydra sqlmap:sqlmap nginx:nginx rsyslogd:rsyslog sshd:openssh-server ssh:openssh-client \
+        crontab:cron sudo:sudo curl:curl runuser:util-linux useradd:passwd; do
+        command -v "${need%%:*}" >/dev/null || packages+=("${need#*:}")
+    done
+    [ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ] || packages+=(libnginx-mod-http-modsecurity)
+    [ -e /usr/share/modsecurity-crs/rules ] || packages+=(modsecurity-crs)
+    ls /usr/sbin/php-fpm* >/dev/null 2>&1 || packages+=(php-fpm)
+    [ -e /usr/lib/postgresql/15/bin/postgres ] || packages+=(postgresql-15)
+    [ -e /usr/lib/postgresql/15/lib/pgaudit.so ] || packages+=(postgresql-15-pgaudit)
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
