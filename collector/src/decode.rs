@@ -13,6 +13,7 @@
 
 mod access;
 mod accounts;
+mod audit;
 mod charset;
 mod cron;
 mod error_log;
@@ -65,6 +66,7 @@ pub const DECODERS: &[Decoder] = &[
     systemd::DECODER,
     cron::DECODER,
     pam::DECODER,
+    audit::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,

@@ -21,6 +21,8 @@ pub(crate) struct Out {
     text_at: usize,
     text_len: usize,
     created: i64,
+    /// The record's first field.
+    first: usize,
     zone_named: bool,
     /// Events the record stands for.
     pub(crate) weight: u64,
@@ -54,6 +56,7 @@ impl Out {
             text_at: 0,
             text_len: 0,
             created: 0,
+            first: 0,
             zone_named: false,
             weight: 1,
             security: false,
@@ -67,6 +70,7 @@ impl Out {
         self.text_at = text.as_ptr().addr();
         self.text_len = text.len();
         self.created = created;
+        self.first = self.fields.len();
         self.zone_named = false;
         self.weight = 1;
         self.security = false;
@@ -112,6 +116,15 @@ impl Out {
     pub(crate) fn some(&mut self, id: FieldId, value: &str) {
         if !value.is_empty() {
             self.text(id, value);
+        }
+    }
+
+    /// Gives another name to what the record's header said of a field that its message says better.
+    /// Only for a decoder that will claim the line: nothing brings the old name back.
+    pub(crate) fn rename(&mut self, id: FieldId, other: FieldId) {
+        let own = self.fields.get_mut(self.first..).unwrap_or_default();
+        for (known, _) in own.iter_mut().filter(|(known, _)| *known == id) {
+            *known = other;
         }
     }
 

@@ -35,6 +35,19 @@ pub(crate) fn endpoint(text: &str) -> Option<(IpAddr, u16)> {
     Some((address(host)?, port.parse().ok()?))
 }
 
+/// The seconds since the start that the kernel puts before its messages, `[   12.345678] `, and what
+/// follows them.
+pub(crate) fn uptime(text: &str) -> (Option<f64>, &str) {
+    let read = || {
+        let (seconds, rest) = text.strip_prefix('[')?.split_once(']')?;
+        let seconds = seconds.trim_start();
+        let plain = seconds.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let seconds = seconds.contains('.').then_some(seconds).filter(|_| plain)?;
+        Some((seconds.parse().ok(), rest.strip_prefix(' ').unwrap_or(rest)))
+    };
+    read().unwrap_or((None, text))
+}
+
 /// Text between single quotes at the beginning, and what follows it.
 pub(crate) fn quoted(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix('\'')?.split_once('\'')
@@ -66,6 +79,15 @@ mod tests {
         check("203.0.113.7%eth0", None);
         check("example.org", None);
         check("", None);
+    }
+
+    #[test]
+    fn uptimes() {
+        assert_eq!(uptime("[   12.345678] usb 1-1"), (Some(12.345_678), "usb 1-1"));
+        assert_eq!(uptime("[1.0]x"), (Some(1.0), "x"));
+        for other in ["", "usb", "[12] usb", "[x.y] usb", "[1.0", "[T1.5] x"] {
+            assert_eq!(uptime(other), (None, other));
+        }
     }
 
     #[test]

@@ -66,6 +66,8 @@ known! {
     LOG_SYSLOG_SEVERITY_CODE = "log.syslog.severity.code",
     LOG_SYSLOG_HOSTNAME = "log.syslog.hostname",
     LOG_SYSLOG_MSGID = "log.syslog.msgid",
+    LOG_SYSLOG_APPNAME = "log.syslog.appname",
+    LOG_SYSLOG_PROCID = "log.syslog.procid",
 
     SOURCE_IP = "source.ip",
     SOURCE_PORT = "source.port",
