@@ -16,18 +16,22 @@ mod accounts;
 mod audit;
 mod charset;
 mod cron;
+mod csv;
 mod error_log;
 mod json;
 mod out;
 mod pam;
+mod postgresql;
 mod route;
 mod scan;
+mod sql;
 mod sshd;
 mod su;
 mod sudo;
 mod syslog;
 mod systemd;
 mod time;
+mod trail;
 mod typed;
 
 use std::borrow::Borrow;
@@ -67,6 +71,8 @@ pub const DECODERS: &[Decoder] = &[
     cron::DECODER,
     pam::DECODER,
     audit::DECODER,
+    postgresql::DECODER,
+    postgresql::KINGBASE,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
