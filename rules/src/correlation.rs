@@ -8,6 +8,8 @@
 //! A group-by field that is absent groups with the other events where it is absent, as `GROUP BY`
 //! does. A field with several values groups by the first.
 
+use std::borrow::Cow;
+
 use rsigma_parser::{
     ConditionExpr, ConditionOperator, CorrelationCondition, CorrelationRule, CorrelationType,
     FieldAlias, WindowMode,
@@ -235,15 +237,16 @@ impl Correlation {
         })
     }
 
-    /// The name in the event of a field, for a hit of `base` that came by `member`.
-    fn name_in_event<'a>(
+    /// The names in the event of a field, for a hit of `base` that came by `member`: the first of them
+    /// that has values is meant.
+    fn names_in_event<'a>(
         &'a self,
         sigma_names: bool,
         field: &'a str,
         member: usize,
         base: &Rule,
         options: &Options,
-    ) -> &'a str {
+    ) -> Vec<Cow<'a, str>> {
         let alias = self.aliases.iter().find(|alias| alias.alias == field);
         let name = alias
             .and_then(|alias| {
@@ -359,15 +362,17 @@ pub(crate) fn carried(rules: &[Rule], base: usize, options: &Options) -> Vec<Str
     for Feed { correlation, member } in above(rules, base) {
         let Some(inner) = rules[correlation].correlation() else { continue };
         for field in inner.group_by.iter().chain(&inner.fields) {
-            let name = inner.name_in_event(
+            let more = inner.names_in_event(
                 rules[correlation].sigma_names,
                 field,
                 member,
                 &rules[base],
                 options,
             );
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
+            for name in more {
+                if !names.iter().any(|known| *known == name) {
+                    names.push(name.into_owned());
+                }
             }
         }
     }
@@ -401,22 +406,19 @@ impl Ascent<'_> {
     fn values(&self, set: &Set, feed: Feed, field: &str) -> Vec<String> {
         let rule = &set.rules()[feed.correlation];
         let Some(correlation) = rule.correlation() else { return Vec::new() };
-        let name = correlation.name_in_event(
+        let names = correlation.names_in_event(
             rule.sigma_names,
             field,
             feed.member,
             self.base,
             set.options(),
         );
-        let found: Vec<String> = self
-            .hit
-            .fields
-            .iter()
-            .filter(|(found, _)| found == name)
-            .map(|(_, value)| value.clone())
-            .collect();
-        if !found.is_empty() {
-            return found;
+        for name in names {
+            let named = self.hit.fields.iter().filter(|(found, _)| *found == name);
+            let found: Vec<String> = named.map(|(_, value)| value.clone()).collect();
+            if !found.is_empty() {
+                return found;
+            }
         }
         let below = self.grouped.iter().find(|(found, _)| found == field);
         below.map(|(_, value)| value.clone()).into_iter().collect()

@@ -25,8 +25,8 @@ use transform::{Encoded, expanded, expanded_expression, pieces};
 /// A compiled item.
 #[derive(Debug)]
 pub(crate) struct Item {
-    /// None for keywords, which look at every value.
-    pub(crate) key: Option<Key>,
+    /// The fields whose values it looks at, together; none for keywords, which look at every value.
+    pub(crate) keys: Vec<Key>,
     /// For each value as written, what it became; one of those is enough.
     pub(crate) values: Vec<Vec<Test>>,
     /// Whether every value must be met, not just one.
@@ -47,7 +47,7 @@ pub(crate) enum Test {
     Cidr(Cidr),
     Compare(Operator, Number),
     Part(Part, Operator, i64),
-    Field { key: Key, place: Place, cased: bool },
+    Field { keys: Vec<Key>, place: Place, cased: bool },
 }
 
 /// A number as rules and events write them.
@@ -82,8 +82,9 @@ pub(crate) struct Compiling<'a> {
     pub(crate) budget: &'a Budget,
 }
 
-/// Resolves a field's name as the rule writes it.
-pub(crate) type Resolve<'a> = &'a dyn Fn(&str) -> Key;
+/// Resolves a field's name as the rule writes it: to one field as a rule, to more where what the rule
+/// calls by one name stands in several.
+pub(crate) type Resolve<'a> = &'a dyn Fn(&str) -> Vec<Key>;
 
 impl Item {
     /// Compiles an item.
@@ -99,7 +100,7 @@ impl Item {
 
     /// Compiles a list of plain values without a field.
     pub(crate) fn keywords(values: &[SigmaValue], with: Compiling<'_>) -> Result<Item, String> {
-        Item::compile(None, &[], values, &|_| Key(0), with)
+        Item::compile(None, &[], values, &|_| Vec::new(), with)
             .map_err(|reason| format!("keywords: {reason}"))
     }
 
@@ -129,7 +130,7 @@ impl Item {
             tests.push(alternatives);
         }
         Ok(Item {
-            key: name.map(|name| resolve(&unescaped(name))),
+            keys: name.map(|name| resolve(&unescaped(name))).unwrap_or_default(),
             values: tests,
             all: plan.all,
             negated: plan.negated,
@@ -139,9 +140,9 @@ impl Item {
     /// Whether an event meets it.
     pub(crate) fn holds(&self, event: &dyn Event) -> bool {
         let met = |alternatives: &Vec<Test>| {
-            alternatives.iter().any(|test| match self.key {
-                Some(key) => test.holds(event, key),
-                None => event.any_value(&mut |value| test.accepts(value)),
+            alternatives.iter().any(|test| match self.keys.as_slice() {
+                [] => event.any_value(&mut |value| test.accepts(value)),
+                keys => test.holds(event, keys),
             })
         };
         let held = if self.all { self.values.iter().all(met) } else { self.values.iter().any(met) };
@@ -160,21 +161,21 @@ impl Test {
         Test::Number(Number::Whole(number))
     }
 
-    /// Whether an event meets it in a field.
-    pub(crate) fn holds(&self, event: &dyn Event, key: Key) -> bool {
+    /// Whether an event meets it in some fields, whose values count as those of one.
+    pub(crate) fn holds(&self, event: &dyn Event, keys: &[Key]) -> bool {
         match self {
             Test::Null => {
                 let mut present = false;
-                event.any(key, &mut |value| {
+                any_of(event, keys, &mut |value| {
                     present = true;
                     value == Value::Null
                 }) || !present
             }
-            Test::Exists(wanted) => event.any(key, &mut |_| true) == *wanted,
-            Test::Field { key: other, place, cased } => event.any(key, &mut |left| {
-                event.any(*other, &mut |right| refers(left, right, *place, *cased))
+            Test::Exists(wanted) => any_of(event, keys, &mut |_| true) == *wanted,
+            Test::Field { keys: others, place, cased } => any_of(event, keys, &mut |left| {
+                any_of(event, others, &mut |right| refers(left, right, *place, *cased))
             }),
-            _ => event.any(key, &mut |value| self.accepts(value)),
+            _ => any_of(event, keys, &mut |value| self.accepts(value)),
         }
     }
 
@@ -235,6 +236,11 @@ impl Test {
         }
         Ok(())
     }
+}
+
+/// Shows the values of some fields until one is taken; whether one was.
+fn any_of(event: &dyn Event, keys: &[Key], see: &mut dyn FnMut(Value<'_>) -> bool) -> bool {
+    keys.iter().any(|key| event.any(*key, see))
 }
 
 fn refers(left: Value<'_>, right: Value<'_>, place: Place, cased: bool) -> bool {
@@ -495,7 +501,7 @@ impl Plan {
                 return Err("fieldref takes the name of a field".to_owned());
             };
             return Ok(vec![Test::Field {
-                key: resolve(name),
+                keys: resolve(name),
                 place: self.place(),
                 cased: self.cased,
             }]);

@@ -40,7 +40,7 @@ impl LogSource {
     }
 
     /// From `category/product/service`, `-` for a key that is not there.
-    fn read(text: &str) -> LogSource {
+    pub(crate) fn read(text: &str) -> LogSource {
         let mut keys = text.split('/').map(|key| Some(key).filter(|key| *key != "-"));
         let mut next = || keys.next().flatten();
         LogSource::new(next(), next(), next())

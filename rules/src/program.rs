@@ -1,8 +1,8 @@
 //! All rules that concern an event, run at once.
 //!
 //! A [`Program`] is made for the rules of a set that concern events of certain log sources. In it
-//! every distinct test stands once, and every distinct list of tests of one field of which one is
-//! enough (an item of a rule, as a rule). Running it takes three steps:
+//! every distinct test stands once, and every distinct list of tests of which one is enough (those
+//! of an item of a rule: of one field, or of the few that the rule calls by one name). Running it takes three steps:
 //!
 //! 1. Each value of each field that some rule asks for goes through the field's [`matcher`], which
 //!    gives the lists it meets. What recent values met is remembered ([`Scratch`]).
@@ -108,7 +108,7 @@ enum Node {
 #[derive(Debug)]
 struct Asked {
     /// None for keywords.
-    key: Option<Key>,
+    keys: Vec<Key>,
     tests: Vec<Test>,
 }
 
@@ -324,9 +324,9 @@ impl Program {
 
 impl Asked {
     fn holds(&self, event: &dyn Event) -> bool {
-        self.tests.iter().any(|test| match self.key {
-            Some(key) => test.holds(event, key),
-            None => event.any_value(&mut |value| test.accepts(value)),
+        self.tests.iter().any(|test| match self.keys.as_slice() {
+            [] => event.any_value(&mut |value| test.accepts(value)),
+            keys => test.holds(event, keys),
         })
     }
 }

@@ -3,6 +3,7 @@
 //! What cannot be honoured whole is refused by name and the rest is used. Rules are found by log
 //! source, so that an event meets only those that ask for one of its own.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -336,7 +337,7 @@ impl<'a> Compiler<'a> {
         let sigma_names = sigma_names(rule.taxonomy.as_deref())?;
         let detection = Detection::new(
             &rule.detection,
-            &|field| self.key(&log_source, sigma_names, field),
+            &|field| self.keys(&log_source, sigma_names, field),
             self.options,
         )?;
         Ok(Rule {
@@ -363,8 +364,9 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    fn key(&self, source: &LogSource, sigma_names: bool, field: &str) -> Key {
-        self.names.key(mapped(self.options, source, sigma_names, field))
+    fn keys(&self, source: &LogSource, sigma_names: bool, field: &str) -> Vec<Key> {
+        let names = mapped(self.options, source, sigma_names, field);
+        names.iter().map(|name| self.names.key(name)).collect()
     }
 
     fn finish(mut self) -> (Set, Vec<Refused>) {
@@ -416,7 +418,7 @@ impl<'a> Compiler<'a> {
         let compile = |target: &LogSource| {
             Detection::new(
                 &filter.detection,
-                &|field| self.key(target, sigma_names, field),
+                &|field| self.keys(target, sigma_names, field),
                 self.options,
             )
         };
@@ -572,16 +574,16 @@ fn correlation_rule(
     })
 }
 
-/// The name a field of a rule has in events.
+/// The names a field of a rule has in events, at least one.
 pub(crate) fn mapped<'a>(
     options: &Options,
     source: &LogSource,
     sigma_names: bool,
     field: &'a str,
-) -> &'a str {
+) -> Vec<Cow<'a, str>> {
     match options.mapping {
         Mapping::Ecs if sigma_names => taxonomy::ecs(source, field),
-        _ => field,
+        _ => vec![Cow::Borrowed(field)],
     }
 }
 

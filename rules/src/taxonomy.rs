@@ -1,188 +1,185 @@
 //! Sigma's own field names in ECS terms, by log source.
 //!
-//! A rule that names no taxonomy uses Sigma's names; decoded events carry ECS names. The first
-//! table whose log source a rule's keys include decides; a name that is in no table is looked up as
-//! it is written.
+//! A rule that names no taxonomy uses Sigma's names; decoded events carry ECS names. The tables are
+//! the files of `rules/taxonomy`, one for each area:
+//!
+//! ```text
+//! # a comment
+//! @ webserver/-/-  proxy/-/-
+//! cs-method<TAB>http.request.method
+//! cs-uri<TAB>url.original<TAB>url.full
+//! *<TAB>prefix.*
+//! ```
+//!
+//! Lines that begin with `@` say for which log sources (category, product, service) the rows below
+//! them hold. Of the tables whose keys a rule's log source includes, the one with the most keys
+//! decides, of several the first, if it has a row of the name; `*` stands for every name its rows don't
+//! give. A name that is in no table is looked up as it is written. Where a row has several names, what the rule calls by one
+//! name may stand in any of them: their values count as those of one field.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::LogSource;
 
+/// The tables, by area. Of two that are as particular the one further up decides.
+const AREAS: &[(&str, &str)] = &[
+    ("windows", include_str!("../taxonomy/windows.tsv")),
+    ("web", include_str!("../taxonomy/web.tsv")),
+    ("linux", include_str!("../taxonomy/linux.tsv")),
+    ("network", include_str!("../taxonomy/network.tsv")),
+    ("database", include_str!("../taxonomy/database.tsv")),
+    ("cloud", include_str!("../taxonomy/cloud.tsv")),
+    ("identity", include_str!("../taxonomy/identity.tsv")),
+];
+
+/// Stands for every name in a row, and for that name in what it becomes.
+const EVERY: &str = "*";
+
+/// The names that a field of a rule for `source` has in events: one as a rule, at least one.
+pub fn ecs<'a>(source: &LogSource, field: &'a str) -> Vec<Cow<'a, str>> {
+    known(source, field).unwrap_or_else(|| vec![Cow::Borrowed(field)])
+}
+
+/// Whether some table says what a field of a rule for `source` is in events.
+pub fn knows(source: &LogSource, field: &str) -> bool {
+    known(source, field).is_some()
+}
+
+fn known<'a>(source: &LogSource, field: &'a str) -> Option<Vec<Cow<'a, str>>> {
+    let mut tables = TABLES.iter().filter(|table| table.source.covers(source));
+    let names = tables.find_map(|table| table.rows.get(field).or_else(|| table.rows.get(EVERY)))?;
+    let named = |name: &&'static str| match name.contains(EVERY) {
+        true => Cow::Owned(name.replace(EVERY, field)),
+        false => Cow::Borrowed(*name),
+    };
+    Some(names.iter().map(named).collect())
+}
+
+/// What rows hold for one log source.
+#[derive(Debug, Default)]
 struct Table {
-    /// The keys a rule's log source must have: category, product, service.
-    source: [Option<&'static str>; 3],
-    /// Sigma's name, ECS name.
-    fields: &'static [(&'static str, &'static str)],
+    source: LogSource,
+    /// Sigma's name, the names in events.
+    rows: HashMap<&'static str, Vec<&'static str>>,
 }
 
-/// The ECS name of a field of a rule for `source`.
-pub fn ecs<'a>(source: &LogSource, field: &'a str) -> &'a str {
-    let keys = [&source.category, &source.product, &source.service];
-    TABLES
-        .iter()
-        .filter(|table| {
-            table
-                .source
-                .iter()
-                .zip(keys)
-                .all(|(wanted, found)| wanted.is_none_or(|wanted| found.as_deref() == Some(wanted)))
-        })
-        .find_map(|table| table.fields.iter().find(|(sigma, _)| *sigma == field))
-        .map_or(field, |(_, ecs)| *ecs)
+/// Every table, the most particular first.
+static TABLES: LazyLock<Vec<Table>> = LazyLock::new(|| {
+    let mut tables: Vec<Table> = AREAS.iter().flat_map(|(_, text)| read(text)).collect();
+    let keys = |source: &LogSource| {
+        [&source.category, &source.product, &source.service].into_iter().flatten().count()
+    };
+    tables.sort_by_key(|table| std::cmp::Reverse(keys(&table.source)));
+    tables
+});
+
+/// The tables of an area, in the order of its file.
+fn read(text: &'static str) -> Vec<Table> {
+    let mut tables: Vec<Table> = Vec::new();
+    // Those that rows go to: the sources named since the last row.
+    let mut open = 0..0;
+    let mut rows_began = true;
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(sources) = line.strip_prefix('@') {
+            if std::mem::take(&mut rows_began) {
+                open.start = tables.len();
+            }
+            tables.extend(
+                sources
+                    .split_whitespace()
+                    .map(|source| Table { source: LogSource::read(source), rows: HashMap::new() }),
+            );
+            open.end = tables.len();
+            continue;
+        }
+        rows_began = true;
+        let mut columns = line.split('\t');
+        let Some(sigma) = columns.next() else { continue };
+        let names: Vec<&str> = columns.collect();
+        for table in &mut tables[open.clone()] {
+            table.rows.insert(sigma, names.clone());
+        }
+    }
+    tables
 }
-
-const TABLES: &[Table] = &[
-    Table { source: [Some("webserver"), None, None], fields: WEB },
-    Table { source: [Some("proxy"), None, None], fields: WEB },
-    Table { source: [Some("process_creation"), None, None], fields: PROCESS },
-    Table { source: [Some("file_event"), None, None], fields: FILE },
-    Table { source: [Some("file_change"), None, None], fields: FILE },
-    Table { source: [Some("file_delete"), None, None], fields: FILE },
-    Table { source: [Some("network_connection"), None, None], fields: NETWORK },
-    Table { source: [Some("firewall"), None, None], fields: FIREWALL },
-    Table { source: [Some("dns"), None, None], fields: DNS },
-    Table { source: [Some("dns_query"), None, None], fields: DNS },
-    Table { source: [None, Some("linux"), Some("sshd")], fields: AUTH },
-    Table { source: [None, Some("linux"), Some("sudo")], fields: AUTH },
-    Table { source: [None, Some("linux"), Some("su")], fields: AUTH },
-    Table { source: [None, Some("linux"), Some("auth")], fields: AUTH },
-    Table { source: [None, Some("linux"), None], fields: LINUX },
-];
-
-const WEB: &[(&str, &str)] = &[
-    ("c-ip", "source.ip"),
-    ("src_ip", "source.ip"),
-    ("s-ip", "destination.ip"),
-    ("dst_ip", "destination.ip"),
-    ("s-port", "destination.port"),
-    ("cs-method", "http.request.method"),
-    ("cs-uri", "url.original"),
-    ("c-uri", "url.original"),
-    ("cs-uri-stem", "url.path"),
-    ("c-uri-stem", "url.path"),
-    ("cs-uri-query", "url.query"),
-    ("c-uri-query", "url.query"),
-    ("c-uri-extension", "url.extension"),
-    ("cs-host", "url.domain"),
-    ("r-dns", "url.domain"),
-    ("cs-version", "http.version"),
-    ("sc-status", "http.response.status_code"),
-    ("sc-bytes", "http.response.body.bytes"),
-    ("cs-bytes", "http.request.body.bytes"),
-    ("cs-user-agent", "user_agent.original"),
-    ("c-useragent", "user_agent.original"),
-    ("cs-referer", "http.request.referrer"),
-    ("cs-referrer", "http.request.referrer"),
-    ("cs-username", "user.name"),
-    ("cs-cookie", "http.request.cookie"),
-    ("cs-content-type", "http.request.mime_type"),
-];
-
-const PROCESS: &[(&str, &str)] = &[
-    ("Image", "process.executable"),
-    ("CommandLine", "process.command_line"),
-    ("CurrentDirectory", "process.working_directory"),
-    ("ProcessId", "process.pid"),
-    ("ProcessGuid", "process.entity_id"),
-    ("ParentImage", "process.parent.executable"),
-    ("ParentCommandLine", "process.parent.command_line"),
-    ("ParentProcessId", "process.parent.pid"),
-    ("User", "user.name"),
-    ("LogonId", "user.id"),
-    ("Computer", "host.name"),
-    ("ComputerName", "host.name"),
-    ("md5", "process.hash.md5"),
-    ("sha1", "process.hash.sha1"),
-    ("sha256", "process.hash.sha256"),
-];
-
-const FILE: &[(&str, &str)] = &[
-    ("TargetFilename", "file.path"),
-    ("Image", "process.executable"),
-    ("ProcessId", "process.pid"),
-    ("User", "user.name"),
-    ("Computer", "host.name"),
-];
-
-const NETWORK: &[(&str, &str)] = &[
-    ("Image", "process.executable"),
-    ("ProcessId", "process.pid"),
-    ("User", "user.name"),
-    ("Protocol", "network.transport"),
-    ("SourceIp", "source.ip"),
-    ("SourcePort", "source.port"),
-    ("SourceHostname", "source.domain"),
-    ("DestinationIp", "destination.ip"),
-    ("DestinationPort", "destination.port"),
-    ("DestinationHostname", "destination.domain"),
-    ("Computer", "host.name"),
-];
-
-const FIREWALL: &[(&str, &str)] = &[
-    ("src_ip", "source.ip"),
-    ("src_port", "source.port"),
-    ("dst_ip", "destination.ip"),
-    ("dst_port", "destination.port"),
-    ("username", "user.name"),
-    ("action", "event.action"),
-    ("protocol", "network.transport"),
-];
-
-const DNS: &[(&str, &str)] = &[
-    ("query", "dns.question.name"),
-    ("QueryName", "dns.question.name"),
-    ("record_type", "dns.question.type"),
-    ("answer", "dns.answers.data"),
-    ("Image", "process.executable"),
-    ("src_ip", "source.ip"),
-];
-
-const AUTH: &[(&str, &str)] = &[
-    ("User", "user.name"),
-    ("user", "user.name"),
-    ("username", "user.name"),
-    ("USER", "user.effective.name"),
-    ("SourceIp", "source.ip"),
-    ("src_ip", "source.ip"),
-    ("src", "source.ip"),
-    ("src_port", "source.port"),
-    ("CommandLine", "process.command_line"),
-    ("COMMAND", "process.command_line"),
-    ("Image", "process.executable"),
-    ("pid", "process.pid"),
-    ("host", "host.name"),
-    ("hostname", "host.name"),
-];
-
-const LINUX: &[(&str, &str)] = &[
-    ("Computer", "host.name"),
-    ("hostname", "host.name"),
-    ("User", "user.name"),
-    ("Image", "process.executable"),
-    ("CommandLine", "process.command_line"),
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn source(category: &str, product: &str, service: &str) -> LogSource {
-        let key = |text: &str| (!text.is_empty()).then(|| text.into());
-        LogSource { category: key(category), product: key(product), service: key(service) }
-    }
-
     #[test]
     fn names_map_by_log_source() {
         for (source, field, expected) in [
-            (source("webserver", "", ""), "cs-uri-query", "url.query"),
-            (source("webserver", "nginx", ""), "sc-status", "http.response.status_code"),
-            (source("process_creation", "linux", ""), "Image", "process.executable"),
-            (source("file_event", "linux", ""), "TargetFilename", "file.path"),
-            (source("", "linux", "sshd"), "src_ip", "source.ip"),
-            (source("", "linux", "cron"), "hostname", "host.name"),
-            (source("", "linux", "auditd"), "a0", "a0"),
-            (source("antivirus", "", ""), "Image", "Image"),
-            (source("webserver", "", ""), "url.path", "url.path"),
+            ("webserver/-/-", "cs-uri-query", &["url.query", "url.original"][..]),
+            ("proxy/-/-", "c-uri-query", &["url.query"]),
+            ("webserver/nginx/-", "sc-status", &["http.response.status_code"]),
+            ("process_creation/linux/-", "Image", &["process.executable"]),
+            ("process_creation/linux/-", "User", &["user.name"]),
+            ("process_creation/windows/-", "Image", &["process.executable"]),
+            ("process_creation/windows/-", "User", &["winlog.event_data.User"]),
+            (
+                "process_creation/windows/-",
+                "OriginalFileName",
+                &["winlog.event_data.OriginalFileName"],
+            ),
+            ("-/windows/security", "EventID", &["event.code"]),
+            ("-/windows/security", "SubjectUserName", &["winlog.event_data.SubjectUserName"]),
+            ("-/windows/security", "Image", &["winlog.event_data.Image"]),
+            (
+                "registry_set/windows/-",
+                "Details",
+                &["winlog.event_data.Details", "registry.data.strings"],
+            ),
+            ("file_event/linux/-", "TargetFilename", &["file.path"]),
+            ("-/linux/sshd", "src_ip", &["source.ip"]),
+            ("-/linux/cron", "hostname", &["host.name"]),
+            ("-/linux/auditd", "a0", &["auditd.a0"]),
+            ("-/linux/auditd", "hostname", &["auditd.hostname"]),
+            ("-/zeek/http", "c-uri", &["uri", "url.original"]),
+            ("-/nobody/-", "Image", &["Image"]),
+            ("webserver/-/-", "url.path", &["url.path"]),
         ] {
-            assert_eq!(ecs(&source, field), expected, "{source:?} {field}");
+            assert_eq!(ecs(&LogSource::read(source), field), expected, "{source} {field}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_tables_is_a_row() {
+        for (area, text) in AREAS {
+            let mut lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+            assert!(lines.clone().next().is_some_and(|line| line.starts_with('@')), "{area}");
+            let wrong = lines.find(|line| match line.strip_prefix('@') {
+                Some(sources) => sources
+                    .split_whitespace()
+                    .any(|one| one.split('/').count() != 3 || one.split('/').any(str::is_empty)),
+                None => {
+                    let columns: Vec<&str> = line.split('\t').collect();
+                    let every = columns[0] == EVERY;
+                    columns.len() < 2
+                        || columns.iter().any(|name| name.trim() != *name || name.is_empty())
+                        || columns[1..].iter().any(|name| name.contains(EVERY) != every)
+                }
+            });
+            assert_eq!(wrong, None, "{area}");
+        }
+    }
+
+    #[test]
+    fn a_source_has_one_row_for_a_name_in_an_area() {
+        for (area, text) in AREAS {
+            let mut seen: HashMap<(LogSource, &str), usize> = HashMap::new();
+            for table in read(text) {
+                for sigma in table.rows.keys() {
+                    *seen.entry((table.source.clone(), sigma)).or_default() += 1;
+                }
+            }
+            // The first decides; another would say what never holds, but for what webserver says first.
+            seen.retain(|(source, _), rows| {
+                *rows > 1 && *source != LogSource::read("webserver/-/-")
+            });
+            assert!(seen.is_empty(), "{area}: {seen:?}");
         }
     }
 }

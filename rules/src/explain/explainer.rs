@@ -224,11 +224,13 @@ impl<'a> Reader<'a, '_> {
         sigma_names: bool,
     ) -> Result<Told, String> {
         let options = self.set.options();
-        let name = |field: &str| -> String {
-            mapped(options, &rule.log_source, sigma_names, field).to_owned()
+        let source = &rule.log_source;
+        let keys = |field: &str| -> Vec<Key> {
+            let names = mapped(options, source, sigma_names, field);
+            names.iter().map(|name| self.names.key(name)).collect()
         };
-        let key = |field: &str| -> Key { self.names.key(&name(field)) };
-        Told::new(detections, &name, &key, options)
+        let shown = |field: &str| mapped(options, source, sigma_names, field).join(" | ");
+        Told::new(detections, &shown, &keys, options)
     }
 
     fn text(&self, document: &str) -> Result<&str, Unexplained> {

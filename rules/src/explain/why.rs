@@ -255,16 +255,20 @@ impl Line {
     /// What the event has in the field: the first values, how many more, whether it has none at all.
     fn values(&self, event: &dyn Event) -> (Vec<Shown>, usize, bool) {
         let (mut values, mut more) = (Vec::new(), 0);
-        let Some(key) = self.item.key else { return (values, more, false) };
-        event.any(key, &mut |value| {
-            if values.len() < MAX_VALUES {
-                let text = text::of(value);
-                values.push(Shown::beginning(text.as_deref().unwrap_or("null")));
-            } else {
-                more += 1;
-            }
-            false
-        });
+        if self.item.keys.is_empty() {
+            return (values, more, false);
+        }
+        for key in &self.item.keys {
+            event.any(*key, &mut |value| {
+                if values.len() < MAX_VALUES {
+                    let text = text::of(value);
+                    values.push(Shown::beginning(text.as_deref().unwrap_or("null")));
+                } else {
+                    more += 1;
+                }
+                false
+            });
+        }
         let absent = values.is_empty();
         (values, more, absent)
     }

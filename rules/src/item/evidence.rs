@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::{Item, Place, Test, reference};
+use super::{Item, Place, Test, any_of, reference};
 use crate::{Event, Key, Value, text};
 
 /// Bytes of a value that are shown.
@@ -82,9 +82,8 @@ impl Met {
 impl Item {
     /// What meets a value of the rule, by its place; none when nothing does.
     pub(crate) fn met(&self, number: usize, event: &dyn Event) -> Option<Met> {
-        self.values.get(number)?.iter().find_map(|test| match self.key {
-            Some(key) => test.met(event, key),
-            None => {
+        self.values.get(number)?.iter().find_map(|test| match self.keys.as_slice() {
+            [] => {
                 let mut found = None;
                 event.any_value(&mut |value| {
                     found = test.met_by(value);
@@ -92,33 +91,34 @@ impl Item {
                 });
                 found
             }
+            keys => test.met(event, keys),
         })
     }
 }
 
 impl Test {
-    fn met(&self, event: &dyn Event, key: Key) -> Option<Met> {
+    fn met(&self, event: &dyn Event, keys: &[Key]) -> Option<Met> {
         let mut found = None;
         match self {
             // What meets these may be that there is nothing.
-            Test::Null => return self.holds(event, key).then_some(Met::NOTHING),
+            Test::Null => return self.holds(event, keys).then_some(Met::NOTHING),
             Test::Exists(_) => {
-                event.any(key, &mut |value| {
+                any_of(event, keys, &mut |value| {
                     found = Some(Met::whole(value));
                     true
                 });
-                return self.holds(event, key).then(|| found.unwrap_or(Met::NOTHING));
+                return self.holds(event, keys).then(|| found.unwrap_or(Met::NOTHING));
             }
-            Test::Field { key: other, place, cased } => {
-                event.any(key, &mut |left| {
-                    event.any(*other, &mut |right| {
+            Test::Field { keys: others, place, cased } => {
+                any_of(event, keys, &mut |left| {
+                    any_of(event, others, &mut |right| {
                         found = Met::referred(left, right, *place, *cased);
                         found.is_some()
                     })
                 });
             }
             _ => {
-                event.any(key, &mut |value| {
+                any_of(event, keys, &mut |value| {
                     found = self.met_by(value);
                     found.is_some()
                 });

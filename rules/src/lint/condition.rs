@@ -82,7 +82,7 @@ pub(super) fn repeated(subject: &Subject<'_>, report: &mut Report<'_>) {
 pub(super) fn unselective(subject: &Subject<'_>, report: &mut Report<'_>) {
     let (Kind::Rule, Some(detections)) = (subject.kind, subject.detections) else { return };
     // What does not compile is refused, and that says more.
-    let Ok(detection) = Detection::new(detections, &|_| Key(0), &Options::default()) else {
+    let Ok(detection) = Detection::new(detections, &|_| vec![Key(0)], &Options::default()) else {
         return;
     };
     if detection.holds(&Nothing) {

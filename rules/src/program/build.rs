@@ -62,7 +62,7 @@ struct Builder {
     lists: Vec<Vec<u32>>,
     known_lists: Table<Vec<u32>, u32>,
     asked: Vec<Asked>,
-    known_asked: Table<(Option<Key>, String), u32>,
+    known_asked: Table<(Vec<Key>, String), u32>,
 }
 
 /// Lists of which one must be met, and how likely that is.
@@ -179,21 +179,26 @@ impl Builder {
 
     fn item(&mut self, item: &Item) -> u32 {
         let node = if item.all {
-            let nodes = item.values.iter().map(|tests| self.any_of(item.key, tests.iter()));
+            let nodes = item.values.iter().map(|tests| self.any_of(&item.keys, tests.iter()));
             let nodes = nodes.collect();
             self.many(nodes, Draft::All)
         } else {
-            self.any_of(item.key, item.values.iter().flatten())
+            self.any_of(&item.keys, item.values.iter().flatten())
         };
         if item.negated { self.not(node) } else { node }
     }
 
-    /// A node that holds when one of the tests does.
-    fn any_of<'a>(&mut self, key: Option<Key>, tests: impl Iterator<Item = &'a Test>) -> u32 {
+    /// A node that holds when one of the tests does, in one of the fields.
+    fn any_of<'a>(&mut self, keys: &[Key], tests: impl Iterator<Item = &'a Test>) -> u32 {
         let (mut atoms, mut asked) = (Vec::new(), Vec::new());
         for test in tests {
-            match self.atom(key, test) {
-                Some(atom) => atoms.push(atom),
+            // Whether a test is looked for does not depend on the field.
+            let found: Option<Vec<u32>> = match keys {
+                [] => self.atom(None, test).map(|atom| vec![atom]),
+                keys => keys.iter().map(|key| self.atom(Some(*key), test)).collect(),
+            };
+            match found {
+                Some(mut found) => atoms.append(&mut found),
                 None => asked.push(test.clone()),
             }
         }
@@ -205,7 +210,7 @@ impl Builder {
             nodes.push(self.node(Draft::Met(list)));
         }
         if !asked.is_empty() {
-            let asked = self.ask(key, asked);
+            let asked = self.ask(keys, asked);
             nodes.push(self.node(Draft::Ask(asked)));
         }
         self.many(nodes, Draft::Any)
@@ -242,13 +247,13 @@ impl Builder {
         list
     }
 
-    fn ask(&mut self, key: Option<Key>, tests: Vec<Test>) -> u32 {
-        let known = (key, format!("{tests:?}"));
+    fn ask(&mut self, keys: &[Key], tests: Vec<Test>) -> u32 {
+        let known = (keys.to_vec(), format!("{tests:?}"));
         if let Some(known) = self.known_asked.get(&known) {
             return *known;
         }
         let asked = place(self.asked.len());
-        self.asked.push(Asked { key, tests });
+        self.asked.push(Asked { keys: keys.to_vec(), tests });
         self.known_asked.insert(known, asked);
         asked
     }
