@@ -1,12 +1,12 @@
 //! `replay`: raw logs through decoders and rules, without a daemon; and `rules test`, which is the
-//! same over the examples beside each rule.
+//! same over the examples beside each rule. Lines that belong together are joined as the agent does.
 
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use bytes::Bytes;
+use hengwei_protocol::lines::{self, Gather};
 use hengwei_protocol::wire::{Block, Field, Fields, Origin, Record, field, record::Body};
 use hengwei_protocol::{Kind, limits};
 use hengwei_rules::{Document, Level, Mapping, Options, Set};
@@ -54,7 +54,8 @@ pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<()> {
     let rules = Arc::new(Rules::new(load(&args.rules)?.0, Level::High));
     let mut bench = Bench::new(rules, &args.reading.tz);
     for file in &args.files {
-        raw_lines(file, &args.reading, &mut |origin, created, bodies| {
+        raw_records(file, &args.reading, &mut |origin, created, bodies| {
+            let bodies = bodies.into_iter().map(|(_, body)| body).collect();
             bench.records(origin, Kind::Log, created, bodies);
             Ok(())
         })?;
@@ -98,25 +99,23 @@ impl Bench {
     fn records(&mut self, origin: &Origin, kind: Kind, created: i64, bodies: Vec<Body>) {
         let first = self.number;
         self.number += bodies.len() as u64;
-        let events = decoded(&self.sender, origin, kind, created, first, bodies);
+        let numbered = (first..).zip(bodies).collect();
+        let events = decoded(&self.sender, origin, kind, created, numbered);
         let matches = self.rules.matches(&self.sender, &events);
         let batch = Batch { sender: &self.sender, events: &events, kind, epoch: &[0; 16] };
         self.detector.judge(&NoPast, &batch, &matches, created);
     }
 }
 
-/// Shows the event of each line of a raw log, with the line's number.
+/// Shows the event of each record of a raw log, with the number of its first line.
 pub(crate) fn each_event(
     path: &Path,
     reading: &Reading,
     see: &mut dyn FnMut(u64, EventRef<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let sender = sender(&reading.tz);
-    let mut first = 1;
-    raw_lines(path, reading, &mut |origin, created, bodies| {
-        let lines = bodies.len() as u64;
-        let events = decoded(&sender, origin, Kind::Log, created, first, bodies);
-        first += lines;
+    raw_records(path, reading, &mut |origin, created, bodies| {
+        let events = decoded(&sender, origin, Kind::Log, created, bodies);
         events.iter(&sender).try_for_each(|event| see(event.event.number, event))
     })
 }
@@ -131,17 +130,16 @@ fn sender(zone: &str) -> Sender {
     }
 }
 
-/// What is understood of records numbered from `first`.
+/// What is understood of numbered records.
 fn decoded(
     sender: &Sender,
     origin: &Origin,
     kind: Kind,
     created: i64,
-    first: u64,
-    bodies: Vec<Body>,
+    bodies: Vec<(u64, Body)>,
 ) -> Events {
-    let records = (first..)
-        .zip(bodies)
+    let records = bodies
+        .into_iter()
         .map(|(number, body)| {
             let time = if matches!(body, Body::Fields(_)) { created } else { 0 };
             Record { number, time, created, body: Some(body), ..Record::default() }
@@ -152,11 +150,12 @@ fn decoded(
     decode::block(block, &decode::Context { sender, ingested: time::now(), kind })
 }
 
-/// Takes where lines come from, when they were read, and the lines.
-type SeeLines<'a> = &'a mut dyn FnMut(&Origin, i64, Vec<Body>) -> anyhow::Result<()>;
+/// Takes where records come from, when they were read, and the records, each with the number of its
+/// first line.
+type SeeRecords<'a> = &'a mut dyn FnMut(&Origin, i64, Vec<(u64, Body)>) -> anyhow::Result<()>;
 
-/// Shows the lines of a raw log in blocks.
-fn raw_lines(path: &Path, reading: &Reading, see: SeeLines<'_>) -> anyhow::Result<()> {
+/// Shows the records of a raw log in blocks. Empty lines are none, as for the agent.
+fn raw_records(path: &Path, reading: &Reading, see: SeeRecords<'_>) -> anyhow::Result<()> {
     let context = || format!("{}: can't be read", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
     let created = match reading.year {
@@ -170,17 +169,22 @@ fn raw_lines(path: &Path, reading: &Reading, see: SeeLines<'_>) -> anyhow::Resul
         charset: String::new(),
     };
     let mut reader = std::io::BufReader::new(file);
-    let mut bodies = Vec::new();
-    let mut line = Vec::new();
+    let (mut bodies, mut gather) = (Vec::new(), Gather::new());
+    let (mut line, mut first) = (Vec::new(), 1);
     loop {
         line.clear();
         let ended = reader.read_until(b'\n', &mut line).with_context(context)? == 0;
-        if !ended {
-            while matches!(line.last(), Some(b'\n' | b'\r')) {
-                line.pop();
+        let record = if ended {
+            std::mem::take(&mut gather).finish()
+        } else {
+            let whole = line.strip_suffix(b"\n").unwrap_or(&line);
+            gather.push(whole.get(..limits::MAX_ORIGINAL).unwrap_or(whole))
+        };
+        if let Some(record) = record {
+            if !record.text.is_empty() {
+                bodies.push((first, Body::Original(record.text.into())));
             }
-            line.truncate(limits::MAX_ORIGINAL);
-            bodies.push(Body::Original(Bytes::copy_from_slice(&line)));
+            first += record.lines;
         }
         if bodies.len() == BLOCK || ended {
             see(&origin, created, std::mem::take(&mut bodies))?;
@@ -305,8 +309,8 @@ fn run(rules: &Arc<Rules>, id: &str, case: &Case) -> Result<(), String> {
     };
     let created = time::now();
     let mut bodies = Vec::new();
-    for line in case.lines.iter().flat_map(|lines| lines.lines()) {
-        bodies.push(Body::Original(Bytes::copy_from_slice(line.as_bytes())));
+    for record in case.lines.iter().flat_map(|lines| lines::records(lines.as_bytes())) {
+        bodies.push(Body::Original(record.text.into()));
     }
     for event in case.events.iter().flatten() {
         bodies.push(Body::Fields(Fields { fields: typed(event)? }));

@@ -1,5 +1,6 @@
-//! Goldens of the decoders: every `tests/decode/<decoder>/*.log` is decoded line by line and compared
-//! with the `.json` beside it, one flat object per line of the log. `WRITE_GOLDEN=1` writes them anew.
+//! Goldens of the decoders: every `tests/decode/<decoder>/*.log` is decoded and compared with the
+//! `.json` beside it, one flat object per record of the log: a line, or lines that the agent joins.
+//! `WRITE_GOLDEN=1` writes them anew.
 //!
 //! What a file is read as stands beside it in a `.toml`, where it differs from the defaults: `dataset`,
 //! `path`, `charset`, `zone`, `kind`, `source` and `created` (RFC 3339). The same events are replayed
@@ -9,11 +10,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use hengwei_collector::decode::{self, Context, DECODERS};
 use hengwei_collector::event::{Events, Sender, names};
-use hengwei_protocol::Kind;
 use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
+use hengwei_protocol::{Kind, lines};
 use serde_json::Value as Json;
 
 const CREATED: &str = "2026-03-01T00:00:00Z";
@@ -62,6 +62,15 @@ fn goldens() {
         }
     }
     assert!(wrong.is_empty(), "WRITE_GOLDEN=1 accepts these:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_lines_of_one_record_are_one_event() {
+    let text = b"2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)\nwords\n";
+    let sender = sender("");
+    let events = decode(text, &Setting::default(), &sender);
+    let texts: Vec<_> = events.iter(&sender).map(|event| event.text().to_owned()).collect();
+    assert_eq!(texts, ["2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)", "words"]);
 }
 
 fn first_difference(golden: &Path, actual: &str) -> String {
@@ -123,11 +132,10 @@ fn nanos(time: &str) -> i64 {
 
 fn decode(lines: &[u8], setting: &Setting, sender: &Sender) -> Events {
     let created = nanos(&setting.created);
-    let lines = lines.strip_suffix(b"\n").unwrap_or(lines);
-    let records = (1..).zip(lines.split(|byte| *byte == b'\n')).map(|(number, line)| Record {
+    let records = (1..).zip(lines::records(lines)).map(|(number, record)| Record {
         number,
         created,
-        body: Some(Body::Original(Bytes::copy_from_slice(line))),
+        body: Some(Body::Original(record.text.into())),
         ..Record::default()
     });
     let origin = Origin {
