@@ -45,6 +45,16 @@ impl Default for Setting {
     }
 }
 
+impl Setting {
+    /// That of a file of examples.
+    fn beside(log: &Path) -> Setting {
+        match fs::read_to_string(log.with_extension("toml")) {
+            Ok(text) => toml::from_str(&text).expect("a setting is TOML"),
+            Err(_) => Setting::default(),
+        }
+    }
+}
+
 #[test]
 fn goldens() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
@@ -73,6 +83,37 @@ fn the_lines_of_one_record_are_one_event() {
     assert_eq!(texts, ["2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)", "words"]);
 }
 
+/// What a decoder must show: lines of everyday life, lines that are not its own, and what a hostile
+/// writer would try.
+#[test]
+fn every_decoder_shows_enough() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
+    let sender = sender("+08:00");
+    let mut lacking = Vec::new();
+    for decoder in DECODERS {
+        let (mut read, mut refused) = (0, 0);
+        for log in logs_below(&root).iter().filter(|log| log.starts_with(root.join(decoder.name))) {
+            let lines = fs::read(log).expect("readable");
+            for event in decode(&lines, &Setting::beside(log), &sender).iter(&sender) {
+                let own = event.get_text(names::HENGWEI_DECODER) == Some(decoder.name);
+                *(if own { &mut read } else { &mut refused }) += 1;
+            }
+        }
+        let hostile = root.join(decoder.name).join("hostile.log").is_file();
+        if read < 5 || refused < 1 || !hostile {
+            lacking.push(format!(
+                "{}: {read} read, {refused} refused, hostile {hostile}",
+                decoder.name
+            ));
+        }
+    }
+    assert!(
+        lacking.is_empty(),
+        "at least 5 read, 1 refused, and a hostile.log:\n{}",
+        lacking.join("\n")
+    );
+}
+
 fn first_difference(golden: &Path, actual: &str) -> String {
     let expected = fs::read_to_string(golden).unwrap_or_default();
     let mut lines = expected.lines().zip(actual.lines());
@@ -98,10 +139,7 @@ fn logs_below(root: &Path) -> Vec<PathBuf> {
 /// The events, one field per line of text and sorted by name, so that a diff reads well and a new name
 /// moves none of the others.
 fn render(log: &Path) -> String {
-    let setting: Setting = match fs::read_to_string(log.with_extension("toml")) {
-        Ok(text) => toml::from_str(&text).expect("a setting is TOML"),
-        Err(_) => Setting::default(),
-    };
+    let setting = Setting::beside(log);
     let sender = sender(&setting.zone);
     let lines = fs::read(log).expect("readable");
     let events = decode(&lines, &setting, &sender);
@@ -242,5 +280,5 @@ fn the_readme_lists_the_decoders() {
             format!("| `{}` | {datasets} |", decoder.name)
         })
         .collect();
-    assert_eq!(rows, expected);
+    assert!(rows == expected, "the table should be\n{}", expected.join("\n"));
 }

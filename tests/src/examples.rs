@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use bytes::Bytes;
-use hengwei_protocol::Kind;
 use hengwei_protocol::wire::{Origin, Record, record::Body};
+use hengwei_protocol::{Kind, lines};
 use serde::Deserialize;
 
 /// One file of examples.
@@ -81,17 +81,16 @@ fn read(folder: &Path, file: &Path) -> anyhow::Result<Example> {
     })
 }
 
-/// The lines of a text as records of an agent, numbered from 1, of the first origin.
+/// What a text holds as records of an agent, numbered from 1, of the first origin.
 pub fn records(text: &[u8], created: i64) -> Vec<Record> {
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
-    let lines = text.split(|byte| *byte == b'\n');
-    let record = |(number, line): (u64, &[u8])| Record {
+    let gathered = lines::records(text).into_iter();
+    let record = |(number, gathered): (u64, lines::Record)| Record {
         number,
         created,
-        body: Some(Body::Original(Bytes::copy_from_slice(line))),
+        body: Some(Body::Original(Bytes::from(gathered.text))),
         ..Record::default()
     };
-    (1..).zip(lines).map(record).collect()
+    (1..).zip(gathered).map(record).collect()
 }
 
 /// Every file below a folder, sorted; none when there is no such folder.

@@ -54,7 +54,8 @@ const MAX_TYPE: usize = 40;
 const NANO_DIGITS: usize = 9;
 
 fn looks(line: &str) -> bool {
-    let begins = ["type=", "node=", "audit: type=", "["].iter().any(|start| line.starts_with(start));
+    let begins =
+        ["type=", "node=", "audit: type=", "["].iter().any(|start| line.starts_with(start));
     begins && line[..line.floor_char_boundary(MAX_HEAD)].contains("audit(")
 }
 

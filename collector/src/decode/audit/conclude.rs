@@ -90,7 +90,10 @@ fn said(leading: &'static Type, event: &Gathered<'_>, call: &SystemCall<'_>, out
             };
             out.word(names::EVENT_CATEGORY, category);
             if action.is_empty() {
-                out.text(names::EVENT_ACTION, if call.name.is_empty() { leading.action } else { call.name });
+                out.text(
+                    names::EVENT_ACTION,
+                    if call.name.is_empty() { leading.action } else { call.name },
+                );
             } else {
                 out.word(names::EVENT_ACTION, action);
             }
@@ -161,7 +164,8 @@ fn access(event: &Gathered<'_>, call: &SystemCall<'_>, kind: &'static str) -> &'
         "open" => 1,
         "openat" => 2,
         "openat2" => {
-            let flags = event.plain(keys::OFLAG).and_then(|flags| u64::from_str_radix(flags, 8).ok());
+            let flags =
+                event.plain(keys::OFLAG).and_then(|flags| u64::from_str_radix(flags, 8).ok());
             return flags.map_or(kind, |flags| if flags & WRITES != 0 { "change" } else { kind });
         }
         _ => return kind,
@@ -263,7 +267,8 @@ fn subject(leading: &Type, event: &Gathered<'_>, out: &mut Out) {
         text(names::PACKAGE_TYPE, event.get(keys::SW_TYPE), out);
     }
     if leading.name.starts_with("CRYPTO") {
-        for (key, id) in [(keys::RPORT, names::SOURCE_PORT), (keys::LPORT, names::DESTINATION_PORT)] {
+        for (key, id) in [(keys::RPORT, names::SOURCE_PORT), (keys::LPORT, names::DESTINATION_PORT)]
+        {
             if let Some(port) = event.plain(key) {
                 out.digits(id, port);
             }

@@ -69,7 +69,7 @@ macro_rules! keys {
         $(pub(super) const $plain: Key = Key(Position::$plain as usize - 1 - NAMED + PLAIN);)*
 
         /// The names, by place.
-        const KEYS: &[&str] = 
+        const KEYS: &[&str] =
             &[$($coded_name,)* $($coded_other,)* $($plain_name,)* $($plain_other,)*];
         /// How many there are.
         pub(super) const COUNT: usize = KEYS.len();

@@ -157,25 +157,25 @@ mod tests {
     fn pairs() {
         check("", &[]);
         check("no pair here", &[]);
-        check("pid=1 comm=\"a=b c\" key=(null)", &[
-            ("pid", "1"),
-            ("comm", "a=b c"),
-            ("key", "(null)"),
-        ]);
+        check(
+            "pid=1 comm=\"a=b c\" key=(null)",
+            &[("pid", "1"), ("comm", "a=b c"), ("key", "(null)")],
+        );
         check("avc:  denied  { read } for  pid=7 name=\"x\"", &[("pid", "7"), ("name", "x")]);
-        check("user pid=7 msg='op=login acct=\"bob\" res=success'", &[
-            ("pid", "7"),
-            ("op", "login"),
-            ("acct", "bob"),
-            ("res", "success"),
-        ]);
-        check("msg='PAM: setcred acct=bob : exe=\"/bin/x\" (hostname=?, addr=?, res=success)'", &[
-            ("acct", "bob"),
-            ("exe", "/bin/x"),
-            ("hostname", "?"),
-            ("addr", "?"),
-            ("res", "success"),
-        ]);
+        check(
+            "user pid=7 msg='op=login acct=\"bob\" res=success'",
+            &[("pid", "7"), ("op", "login"), ("acct", "bob"), ("res", "success")],
+        );
+        check(
+            "msg='PAM: setcred acct=bob : exe=\"/bin/x\" (hostname=?, addr=?, res=success)'",
+            &[
+                ("acct", "bob"),
+                ("exe", "/bin/x"),
+                ("hostname", "?"),
+                ("addr", "?"),
+                ("res", "success"),
+            ],
+        );
         check("a0=\"cut", &[("a0", "cut")]);
         check("msg='never closed op=x", &[("op", "x")]);
         check("= = a==", &[("a", "=")]);
