@@ -183,3 +183,6 @@ fn daemon(message: &str, out: &mut Out) -> bool {
     out.text(names::EVENT_REASON, message);
     true
 }
+
+#[cfg(test)]
+mod tests;
