@@ -18,13 +18,17 @@ mod charset;
 mod cron;
 mod csv;
 mod error_log;
+mod haproxy;
+mod iis;
 mod json;
+mod modsecurity;
 mod out;
 mod pam;
 mod postgresql;
 mod route;
 mod scan;
 mod sql;
+mod squid;
 mod sshd;
 mod su;
 mod sudo;
@@ -71,12 +75,16 @@ pub const DECODERS: &[Decoder] = &[
     cron::DECODER,
     pam::DECODER,
     audit::DECODER,
+    modsecurity::DECODER,
+    haproxy::DECODER,
+    squid::DECODER,
+    iis::DECODER,
     postgresql::DECODER,
     postgresql::KINGBASE,
+    access::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
-    access::DECODER,
 ];
 
 /// Datasets that are security events whoever wrote them.

@@ -1,9 +1,11 @@
-//! Access logs of Apache and nginx: common, combined, with the virtual host in front, and nginx's
-//! usual extensions behind.
+//! Access logs of Apache, nginx and Tomcat: common, combined, with the virtual host in front, nginx's
+//! usual extensions behind, and the JSON that nginx, Caddy and Traefik write (`access/json.rs`).
 //!
 //! The name of the user and everything in quotes come from the peer. Both servers escape quotes in
 //! them, so the first bare quote begins the request, and the stamp is the last bracket before it,
 //! whatever a user calls himself. Escapes are kept as the server wrote them.
+
+mod json;
 
 use super::out::Out;
 use super::{ANY, Decoder, Line, Looks, scan, time};
@@ -11,31 +13,42 @@ use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "access",
-    datasets: &["apache.access", "nginx.access"],
-    programs: &["nginx", "httpd", "apache2", "apache"],
+    datasets: &[APACHE, NGINX, TOMCAT, json::CADDY, json::TRAEFIK],
+    programs: &["nginx", "httpd", "apache2", "apache", "caddy", "traefik"],
     paths: &["access"],
     looks: Looks { first: ANY, test: looks_like },
     security: false,
     decode,
 };
 
+const APACHE: &str = "apache.access";
+const NGINX: &str = "nginx.access";
+const TOMCAT: &str = "tomcat.access";
+
 /// Whether a line may be one: a bracket and a quote behind a blank, before much else.
 pub(crate) fn looks_like(line: &str) -> bool {
-    line.contains("] \"")
+    if line.starts_with('{') { json::looks_like(line) } else { line.contains("] \"") }
 }
 
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
+    if line.message.starts_with('{') {
+        return json::decode(line, out);
+    }
     let Some(()) = read(line.message, out) else { return false };
-    let configured = ["nginx.access", "apache.access"].contains(&line.configured);
-    let nginx = line.path.contains("nginx") || line.program == Some("nginx");
-    if !configured && nginx {
-        out.dataset = Some("nginx.access");
+    if !DECODER.datasets.contains(&line.configured) {
+        let tomcat = ["tomcat", "catalina", "localhost_access_log"];
+        if line.path.contains("nginx") || line.program == Some("nginx") {
+            out.dataset = Some(NGINX);
+        } else if tomcat.iter().any(|part| line.path.contains(part)) {
+            out.dataset = Some(TOMCAT);
+        }
     }
     true
 }
 
-fn read(line: &str, out: &mut Out) -> Option<()> {
+/// Reads one line of the common format or one that begins with it.
+pub(super) fn read(line: &str, out: &mut Out) -> Option<()> {
     let (head, rest) = line.split_once("] \"")?;
     let (who, stamp) = head.rsplit_once(" [")?;
     let stamp = time::clf(stamp.as_bytes())?;
@@ -90,7 +103,7 @@ fn client(who: &str, out: &mut Out) -> Option<()> {
 }
 
 /// `METHOD TARGET HTTP/1.1`; what is no request at all is kept as the target.
-fn requested(request: &str, out: &mut Out) {
+pub(super) fn requested(request: &str, out: &mut Out) {
     let parts = || {
         let (method, rest) = request.split_once(' ')?;
         let known = !method.is_empty()
@@ -109,6 +122,11 @@ fn requested(request: &str, out: &mut Out) {
     };
     out.text(names::HTTP_REQUEST_METHOD, method);
     out.some(names::HTTP_VERSION, version);
+    located(target, out);
+}
+
+/// The target of a request: `url.original`, its path and its query.
+pub(super) fn located(target: &str, out: &mut Out) {
     out.some(names::URL_ORIGINAL, target);
     let path = absolute(target).unwrap_or(target);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -155,7 +173,7 @@ fn extras(tail: &str, out: &mut Out) {
 }
 
 /// The first address of `X-Forwarded-For`. Anybody may send that header: it is not `source.ip`.
-fn forwarded(value: &str, out: &mut Out) {
+pub(super) fn forwarded(value: &str, out: &mut Out) {
     let first = value.split_once(',').map_or(value, |(first, _)| first).trim();
     if let Some(address) = scan::address(first) {
         out.address(names::NETWORK_FORWARDED_IP, address);

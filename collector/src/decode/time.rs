@@ -185,23 +185,24 @@ pub(crate) fn iso(bytes: &[u8]) -> Option<(Stamp, usize)> {
 
 /// `10/Oct/2000:13:55:36 -0700`, all of it.
 pub(crate) fn clf(bytes: &[u8]) -> Option<Stamp> {
+    let (stamp, mut at) = day_first(bytes, b'/', b':')?;
+    skip(bytes, &mut at, b' ')?;
+    let (secs, len) = offset(bytes.get(at..)?)?;
+    (at + len == bytes.len()).then_some(Stamp { offset_secs: Some(secs), ..stamp })
+}
+
+/// `10/Oct/2000:13:55:36.123` and `22-Nov-2026 08:00:00.123`, by what stands within the date and behind
+/// it: the stamp and its length.
+pub(crate) fn day_first(bytes: &[u8], separator: u8, behind: u8) -> Option<(Stamp, usize)> {
     let day = two(bytes, 0)?;
     let month = month(bytes.get(3..6)?)?;
     let year = four(bytes, 7)?;
-    if [bytes.get(2)?, bytes.get(6)?, bytes.get(11)?] != [&b'/', &b'/', &b':'] {
+    if [bytes.get(2)?, bytes.get(6)?, bytes.get(11)?] != [&separator, &separator, &behind] {
         return None;
     }
     let mut at = 12;
     let time = clock_time(bytes, &mut at)?;
-    skip(bytes, &mut at, b' ')?;
-    let (secs, len) = offset(&bytes[at..])?;
-    (at + len == bytes.len()).then_some(Stamp {
-        year: Some(year),
-        month,
-        day,
-        offset_secs: Some(secs),
-        ..time
-    })
+    Some((Stamp { year: Some(year), month, day, ..time }, at))
 }
 
 /// `Wed Oct 11 14:32:52.123456 2023`, all of it.

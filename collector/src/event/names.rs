@@ -331,6 +331,11 @@ known! {
     HENGWEI_SUBJECT_SYSTEM = "hengwei.subject.system",
     HENGWEI_WEB_FORWARDED_FOR = "hengwei.web.forwarded_for",
     HENGWEI_WEB_REQUEST_SECONDS = "hengwei.web.request_seconds",
+    HENGWEI_WEB_SUBSTATUS = "hengwei.web.substatus",
+    HENGWEI_WEB_FRONTEND = "hengwei.web.frontend",
+    HENGWEI_WEB_BACKEND = "hengwei.web.backend",
+    HENGWEI_WEB_SERVER = "hengwei.web.server",
+    HENGWEI_WEB_CAPTURED = "hengwei.web.captured",
 
     HENGWEI_AUDIT_RECORD = "hengwei.audit.record",
     HENGWEI_AUDIT_KEY = "hengwei.audit.key",
