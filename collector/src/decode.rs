@@ -22,9 +22,12 @@ mod haproxy;
 mod iis;
 mod json;
 mod modsecurity;
+mod mongodb;
+mod mysql;
 mod out;
 mod pam;
 mod postgresql;
+mod redis;
 mod route;
 mod scan;
 mod sql;
@@ -79,6 +82,9 @@ pub const DECODERS: &[Decoder] = &[
     haproxy::DECODER,
     squid::DECODER,
     iis::DECODER,
+    mysql::DECODER,
+    mongodb::DECODER,
+    redis::DECODER,
     postgresql::DECODER,
     postgresql::KINGBASE,
     access::DECODER,

@@ -330,8 +330,14 @@ impl<'a> Tokens<'a> {
                 _ => rest.find(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '$' | '#')),
             };
             at += len.unwrap_or(rest.len());
-            let joined = whole[at..].starts_with('.') && whole.len() > at + 1;
-            if !joined {
+            let Some(rest) = whole[at..].strip_prefix('.') else { break };
+            if rest.starts_with('*') {
+                at += 2;
+                break;
+            }
+            if !rest.starts_with(|c: char| {
+                c.is_alphanumeric() || matches!(c, '_' | '"' | '`' | '[' | '#')
+            }) {
                 break;
             }
             at += 1;
@@ -364,6 +370,7 @@ mod tests {
         check("with a as (select 1) select * from b", &["select"], Some("b"));
         check("with a as (delete from b returning *) select * from a", &["delete"], Some("b"));
         check("grant select on table patient to public", &["grant"], Some("patient"));
+        check("grant all on his.* to desk", &["grant"], Some("his.*"));
         check("truncate table [dbo].[log]", &["truncate"], Some("[dbo].[log]"));
         check("do $a$ begin; delete from x; end $a$; drop table y", &["do", "drop"], None);
         check("select $1, $2 from visit", &["select"], Some("visit"));

@@ -88,6 +88,10 @@ fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
     if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) {
         return None;
     }
+    // `8 [Note] [MY-010926]`: MySQL puts the number of a thread behind its stamp.
+    if behind.starts_with('[') && first.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     if first.ends_with(':')
         && let Some(header) = tag(rest, out)
     {

@@ -195,6 +195,7 @@ known! {
     HENGWEI_DB_COMMAND = "hengwei.db.command",
     HENGWEI_DB_OBJECT = "hengwei.db.object",
     HENGWEI_DB_OBJECT_TYPE = "hengwei.db.object_type",
+    HENGWEI_DB_ROLE = "hengwei.db.role",
     HENGWEI_DB_SCHEMA = "hengwei.db.schema",
     HENGWEI_DB_PARAMETERS = "hengwei.db.parameters",
 
