@@ -4,12 +4,14 @@
 //! Debian 12, with an ISO stamp. Those two are read here by hand, every line passes through them.
 //! RFC 5424 is read by syslog_loose. Its reading of RFC 3164 is not used: where host or tag are
 //! missing it takes the first words of the message for them. A line that only begins like a header
-//! is left whole.
+//! is left whole. What network gear writes in place of all this is read by `decode/gear.rs`, at no cost
+//! for the lines of others.
 
 use syslog_loose::{Message, ProcId, StructuredElement, Variant, parse_message_with_year_exact};
 
+use super::gear;
 use super::out::Out;
-use super::time::{Stamp, bsd, iso};
+use super::time::{Stamp, bsd, iso, offset, year_after};
 use crate::event::{FieldId, names};
 
 /// The longest name a program or host is believed to have.
@@ -31,18 +33,18 @@ pub(crate) struct Header<'a> {
 
 /// Reads the header of a line and writes its fields; None when it has none.
 pub(crate) fn header<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
+    let line = counted(line.strip_prefix('\u{feff}').unwrap_or(line));
     let (priority, rest) = priority(line);
+    let sure = priority.is_some();
     let found = match rest.as_bytes().first()? {
-        b'0'..=b'9' if priority.is_some() && rest.as_bytes().get(1) == Some(&b' ') => {
-            rfc5424(line, out)?
-        }
-        _ => match stamped(rest) {
+        b'0'..=b'9' if sure && rest.as_bytes().get(1) == Some(&b' ') => rfc5424(line, out)?,
+        _ => match stamped(rest, sure) {
             Some((stamp, rest)) => {
                 let header = host_and_tag(rest, out)?;
                 out.stamp(&stamp);
                 header
             }
-            None => return None,
+            None => gear::unstamped(rest, sure, out)?,
         },
     };
     if let Some(priority) = priority {
@@ -52,6 +54,16 @@ pub(crate) fn header<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
         out.security |= SECURITY_FACILITIES.contains(&(priority >> 3));
     }
     Some(found)
+}
+
+/// The line without the count of its octets, which TCP senders write and collectors of files keep.
+fn counted(line: &str) -> &str {
+    const MAX_DIGITS: usize = 6;
+    let digits = line.bytes().take(MAX_DIGITS + 1).take_while(u8::is_ascii_digit).count();
+    match line.get(digits..digits + 2) {
+        Some(" <") if (1..=MAX_DIGITS).contains(&digits) => &line[digits + 1..],
+        _ => line,
+    }
 }
 
 fn priority(line: &str) -> (Option<u8>, &str) {
@@ -64,25 +76,50 @@ fn priority(line: &str) -> (Option<u8>, &str) {
     read().unwrap_or((None, line))
 }
 
-/// A stamp, a blank, and what follows. An ISO stamp must say its zone: one without is how
-/// applications begin their lines, not syslog.
-fn stamped(line: &str) -> Option<(Stamp, &str)> {
+/// A stamp, a blank, and what follows. An ISO stamp must say its zone, unless a priority says that the
+/// line is syslog: one without is how applications begin their lines.
+fn stamped(line: &str, sure: bool) -> Option<(Stamp, &str)> {
     let bytes = line.as_bytes();
-    let (stamp, len) = if bytes.first()?.is_ascii_digit() {
-        iso(bytes)
-            .filter(|(stamp, _)| stamp.offset_secs.is_some() && bytes.get(10) == Some(&b'T'))?
+    let (stamp, rest) = if bytes.first()?.is_ascii_digit() {
+        let (stamp, len) = iso(bytes)?;
+        if !sure && (stamp.offset_secs.is_none() || bytes.get(10) != Some(&b'T')) {
+            return None;
+        }
+        (stamp, line.get(len..)?)
     } else {
-        bsd(bytes)?
+        let (stamp, len) = bsd(bytes)?;
+        extended(stamp, line.get(len..)?, sure)
     };
     // Network gear ends its stamp with a colon and leaves the host out.
-    let rest = line.get(len..)?;
     Some((stamp, rest.strip_prefix(' ').or_else(|| rest.strip_prefix(':'))?))
+}
+
+/// What network gear adds to a stamp: `+08:00`, ` DST`, and the year behind it.
+fn extended(mut stamp: Stamp, rest: &str, sure: bool) -> (Stamp, &str) {
+    match rest.as_bytes() {
+        [b'+' | b'-', ..] => {
+            let Some((secs, len)) = offset(rest.as_bytes()) else { return (stamp, rest) };
+            stamp.offset_secs = Some(secs);
+            let rest = rest.get(len..).unwrap_or_default();
+            let zoned = rest.strip_prefix(" DST").filter(|rest| rest.starts_with(' '));
+            (stamp, zoned.unwrap_or(rest))
+        }
+        [b' ', b'1' | b'2', ..] if stamp.year.is_none() => match year_after(rest) {
+            Some((year, rest)) if sure || gear::device(rest).is_some() => {
+                stamp.year = Some(year);
+                (stamp, rest)
+            }
+            _ => (stamp, rest),
+        },
+        _ => (stamp, rest),
+    }
 }
 
 /// `host program[pid]: message`. Without a tag the host alone goes; without a host the tag is first.
 fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
+    let bare = |message| Some(Header { program: None, message });
     if let Some(message) = rest.strip_prefix(' ') {
-        return Some(Header { program: None, message: message.trim_start() });
+        return bare(message.trim_start());
     }
     let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
     if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) {
@@ -92,20 +129,65 @@ fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
     if behind.starts_with('[') && first.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    if first.ends_with(':')
-        && let Some(header) = tag(rest, out)
+    if gear::marked(rest)
+        || !first.is_ascii()
+        || gear::begins_pair(first)
+        || gear::is_envelope(first)
     {
-        return Some(header);
+        return bare(rest);
+    }
+    if let Some(name) = first.strip_suffix(':') {
+        if gear::mnemonic(behind) {
+            // `CST: %SYS-5-…` names a zone, `sw01: %SYS-5-…` a host.
+            if !(2..=5).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_uppercase())
+            {
+                out.text(names::LOG_SYSLOG_HOSTNAME, name);
+            }
+            return bare(behind);
+        }
+        if let Some(header) = tag(rest, out) {
+            return Some(header);
+        }
+    }
+    if let Some((name, message)) = gear_behind(behind, out) {
+        out.text(names::LOG_SYSLOG_HOSTNAME, name.unwrap_or(first));
+        return bare(message);
     }
     out.text(names::LOG_SYSLOG_HOSTNAME, first);
     Some(tag(behind, out).unwrap_or(Header { program: None, message: behind }))
 }
 
+/// What network gear writes behind the host: its mark, its own header behind a relay's, or pairs.
+fn gear_behind<'a>(behind: &'a str, out: &mut Out) -> Option<(Option<&'a str>, &'a str)> {
+    match *behind.as_bytes().first()? {
+        b'%' => gear::marked(behind).then_some((None, behind)),
+        b'*' | b':' | b'.' | b'0'..=b'9' => {
+            let (hosts, time) = (out.fields.len(), out.time.replace(0));
+            let found = gear::numbered(behind, out);
+            out.fields.truncate(hosts);
+            out.time = time;
+            let device = || gear::device(behind).map(|(name, message)| (Some(name), message));
+            found.map(|header| (None, header.message)).or_else(device)
+        }
+        byte if byte.is_ascii_alphanumeric() => {
+            let end = behind.bytes().position(|byte| matches!(byte, b':' | b'[' | b' '))?;
+            let relayed = behind.get(end..end + 3) == Some(" %%");
+            let (name, message) = relayed.then(|| gear::device(behind)).flatten()?;
+            Some((Some(name), message))
+        }
+        _ => None,
+    }
+}
+
 /// `program[pid]: message`, `program: message`.
-fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
+pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
     let end = text.bytes().position(|byte| matches!(byte, b':' | b'[' | b' '))?;
     let (program, rest) = text.split_at(end);
     if program.is_empty() || program.len() > MAX_NAME {
+        return None;
+    }
+    // The keys of an appliance's pairs are no programs.
+    if !program.is_ascii() || program.contains(['=', '|', '"']) || gear::is_envelope(text) {
         return None;
     }
     let (pid, rest) = match rest.strip_prefix('[') {

@@ -255,7 +255,15 @@ fn fraction(bytes: &[u8], at: &mut usize) -> u32 {
     nanos
 }
 
-fn offset(bytes: &[u8]) -> Option<(i32, usize)> {
+/// ` 2026`, the year that some gear writes behind the time: the year and what follows it.
+pub(crate) fn year_after(text: &str) -> Option<(i16, &str)> {
+    let bytes = text.as_bytes();
+    let year = four(bytes, 1).filter(|year| (1970..2200).contains(year))?;
+    (bytes.first() == Some(&b' ') && bytes.get(5) == Some(&b' ')).then_some((year, text.get(5..)?))
+}
+
+/// An offset such as `+08:00`, `-0700` or `Z`: the seconds, and its length.
+pub(crate) fn offset(bytes: &[u8]) -> Option<(i32, usize)> {
     let sign = match bytes.first()? {
         b'Z' => return Some((0, 1)),
         b'+' => 1,

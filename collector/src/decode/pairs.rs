@@ -1,0 +1,559 @@
+//! Key and value pairs as appliances write them, whatever they put between the two and between pairs.
+//!
+//! In: `src=192.0.2.1 dst=198.51.100.2 msg="a b"`, `源IP:192.0.2.1, 目的端口:80`, `a=1;b=2`, `a：1；b：2`.
+//! Out: one [`Pair`] after the other, slices of the text. A value may be quoted, with backslashes before
+//! quotes; a bare value may hold blanks or the separator itself and ends where the next key begins.
+//! How a text is written is found out ([`sniff`]) by the keys that somebody knows, before it is read.
+//!
+//! Whoever fills a value may write quotes, separators and keys into it. What he gets is a value that
+//! ends early and pairs that look like the appliance's own; that is why those who use the pairs take an
+//! address that is named twice for no address. Work is linear: looking ahead for a key ends after
+//! [`MAX_KEY`] bytes, a quote that never closes is looked for once, and pairs are counted.
+
+use std::borrow::Cow;
+
+/// The longest key, in bytes.
+pub(crate) const MAX_KEY: usize = 64;
+/// Pairs of one text.
+pub(crate) const MAX_PAIRS: usize = 192;
+/// How much of a text is looked at to find out how it is written.
+const SNIFFED: usize = 2_048;
+/// Words of one key, as in `src IP`.
+const MAX_WORDS: usize = 4;
+
+/// What stands between key and value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Assign {
+    Equals,
+    /// `:` or its full-width form.
+    Colon,
+}
+
+/// What stands between pairs; full-width forms count as the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Between {
+    Blank,
+    Comma,
+    Semicolon,
+    Bar,
+}
+
+/// How a text writes its pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) assign: Assign,
+    pub(crate) between: Between,
+}
+
+impl Style {
+    /// `key=value key="a value"`.
+    pub(crate) const PLAIN: Style = Style { assign: Assign::Equals, between: Between::Blank };
+}
+
+/// One pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pair<'a> {
+    pub(crate) key: &'a str,
+    /// Without its quotes.
+    pub(crate) value: &'a str,
+    /// Whether quotes or backslashes in it have a backslash before them.
+    pub(crate) escaped: bool,
+}
+
+impl<'a> Pair<'a> {
+    /// The value as it was meant.
+    pub(crate) fn text(&self) -> Cow<'a, str> {
+        if self.escaped { unescape(self.value) } else { Cow::Borrowed(self.value) }
+    }
+}
+
+/// Takes the backslashes before quotes and backslashes away. Others stay: `C:\new` is a path.
+fn unescape(value: &str) -> Cow<'_, str> {
+    let mut text = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, behind)) = rest.split_once('\\') {
+        text.push_str(before);
+        match behind.chars().next() {
+            Some(known @ ('"' | '\'' | '\\')) => {
+                text.push(known);
+                rest = &behind[1..];
+            }
+            _ => {
+                text.push('\\');
+                rest = behind;
+            }
+        }
+    }
+    text.push_str(rest);
+    Cow::Owned(text)
+}
+
+/// Reads the pairs of a text, at most [`MAX_PAIRS`].
+pub(crate) fn pairs(text: &str, style: Style) -> Pairs<'_> {
+    Pairs { text, at: 0, style, left: MAX_PAIRS, unclosed: [false; 2] }
+}
+
+/// The pairs of a text. What is no pair is passed over.
+#[derive(Debug)]
+pub(crate) struct Pairs<'a> {
+    text: &'a str,
+    at: usize,
+    style: Style,
+    left: usize,
+    /// Whether a `"` or a `'` was found to have no end, so that no later one has.
+    unclosed: [bool; 2],
+}
+
+impl Pairs<'_> {
+    /// Whether there was more than [`MAX_PAIRS`].
+    pub(crate) fn cut(&self) -> bool {
+        self.left == 0 && self.at < self.text.len()
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = Pair<'a>;
+
+    fn next(&mut self) -> Option<Pair<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let bytes = self.text.as_bytes();
+        loop {
+            self.at = self.past(self.at);
+            bytes.get(self.at)?;
+            if let Some((key, value_at)) = self.key(self.at) {
+                self.left -= 1;
+                return Some(self.value(key, value_at));
+            }
+            self.at = self.step(self.at);
+        }
+    }
+}
+
+impl<'a> Pairs<'a> {
+    /// Past blanks, separators and opening brackets.
+    fn past(&self, mut at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(at) {
+            if blank(*byte) || matches!(byte, b',' | b';' | b'|' | b'(' | b'[' | b'{') {
+                at += 1;
+            } else if wide_separator(bytes, at) {
+                at += 3;
+            } else {
+                break;
+            }
+        }
+        at
+    }
+
+    /// Past something that is no pair: to the next separator.
+    fn step(&self, mut at: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        while at < bytes.len() {
+            match separator(bytes, at, self.style.between) {
+                0 => at += 1,
+                length => return at + length,
+            }
+        }
+        at
+    }
+
+    /// The key that begins here, and where its value does.
+    fn key(&self, start: usize) -> Option<(&'a str, usize)> {
+        let bytes = self.text.as_bytes();
+        let first = *bytes.get(start)?;
+        if !(first.is_ascii_alphabetic() || matches!(first, b'_' | b'"' | b'@') || first >= 0x80) {
+            return None;
+        }
+        let (mut at, mut words, mut was_blank) = (start, 1, false);
+        loop {
+            if at - start > MAX_KEY {
+                return None;
+            }
+            let length = assign(bytes, at, self.style.assign);
+            if length > 0 {
+                break self.key_between(start, at, at + length);
+            }
+            let byte = *bytes.get(at)?;
+            let plain = matches!(self.style.between, Between::Blank);
+            if separator(bytes, at, self.style.between) > 0 && !blank(byte) {
+                return None;
+            }
+            match byte {
+                b' ' | b'\t' => {
+                    words += usize::from(!was_blank);
+                    was_blank = true;
+                    if plain && self.style.assign == Assign::Colon || words > MAX_WORDS {
+                        return None;
+                    }
+                }
+                // In `a b=c` only `b` is the key.
+                _ if was_blank && plain => return None,
+                b'\r' | b'\n' | b'=' | b',' | b';' | b'|' => return None,
+                b'"' if at != start && assign(bytes, at + 1, self.style.assign) == 0 => {
+                    return None;
+                }
+                _ if wide_separator(bytes, at) => return None,
+                _ => was_blank = false,
+            }
+            at += 1;
+        }
+    }
+
+    /// The key of these bytes, unless what follows says that they are none.
+    fn key_between(&self, start: usize, end: usize, value_at: usize) -> Option<(&'a str, usize)> {
+        let bytes = self.text.as_bytes();
+        let key = self.text.get(start..end)?.trim_matches([' ', '\t', '"']);
+        if key.is_empty() {
+            return None;
+        }
+        if self.style.assign == Assign::Colon {
+            // `http://`, `fe80::1`, `C:\`, and the groups of an address.
+            let next = bytes.get(value_at).copied().unwrap_or(b' ');
+            let hex = key.len() <= 4 && key.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let path = next == b'/' && bytes.get(value_at + 1) == Some(&b'/') || next == b'\\';
+            if path || next == b':' || hex {
+                return None;
+            }
+        }
+        Some((key, value_at))
+    }
+
+    fn value(&mut self, key: &'a str, mut at: usize) -> Pair<'a> {
+        let bytes = self.text.as_bytes();
+        while bytes.get(at).is_some_and(|byte| matches!(byte, b' ' | b'\t')) {
+            at += 1;
+        }
+        let quote = match bytes.get(at) {
+            Some(b'"') => Some((b'"', 0)),
+            Some(b'\'') => Some((b'\'', 1)),
+            _ => None,
+        };
+        if let Some((quote, kind)) = quote
+            && !self.unclosed[kind]
+        {
+            match self.quoted(at + 1, quote) {
+                Some((end, escaped)) => {
+                    self.at = end + 1;
+                    return Pair { key, value: self.slice(at + 1, end), escaped };
+                }
+                None => self.unclosed[kind] = true,
+            }
+        }
+        // An empty value is followed by a key, which is not the value.
+        let end = if self.key_after_blank(at) { at } else { self.bare(at) };
+        self.at = end;
+        let value = self.slice(at, end).trim_end();
+        Pair { key, value, escaped: false }
+    }
+
+    fn key_after_blank(&self, at: usize) -> bool {
+        let blank = at > 0 && self.text.as_bytes().get(at - 1).is_some_and(|byte| blank(*byte));
+        blank && self.style.between == Between::Blank && self.key(at).is_some()
+    }
+
+    /// Where a quoted value ends: at a quote with nothing before it, and behind it a separator or
+    /// the end.
+    fn quoted(&self, start: usize, quote: u8) -> Option<(usize, bool)> {
+        let bytes = self.text.as_bytes();
+        let (mut at, mut escaped) = (start, false);
+        loop {
+            let found = at + memchr::memchr2(quote, b'\\', bytes.get(at..)?)?;
+            if bytes.get(found) == Some(&b'\\') {
+                escaped |= matches!(bytes.get(found + 1), Some(b'"' | b'\'' | b'\\'));
+                at = found + 2;
+                continue;
+            }
+            let ends = match bytes.get(found + 1) {
+                None => true,
+                Some(byte) if blank(*byte) => true,
+                Some(b',' | b';' | b'|' | b')' | b']' | b'}' | b'.') => true,
+                Some(_) => wide_separator(bytes, found + 1),
+            };
+            if ends {
+                return Some((found, escaped));
+            }
+            at = found + 1;
+        }
+    }
+
+    /// Where a bare value ends: at the separator before the next key, or with the text.
+    fn bare(&self, start: usize) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut at = start;
+        while at < bytes.len() {
+            let length = separator(bytes, at, self.style.between);
+            if length == 0 {
+                at += 1;
+                continue;
+            }
+            let next = self.past(at + length);
+            if next >= bytes.len() || self.key(next).is_some() {
+                return at;
+            }
+            at = next.max(at + length);
+        }
+        at
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+}
+
+/// How a text writes its pairs, told by the keys that are known: at least two of them.
+pub(crate) fn sniff(text: &str, known: impl Fn(&str) -> bool) -> Option<Style> {
+    let bytes = text.as_bytes();
+    let end = bytes.len().min(SNIFFED);
+    let mut counts = [0usize; 2];
+    let mut between = [None; 2];
+    let mut at = 0;
+    while let Some(found) = memchr::memchr3(b'=', b':', 0xEF, bytes.get(at..end)?) {
+        let place = at + found;
+        at = place + 1;
+        let kind = match bytes.get(place) {
+            Some(b'=') => 0,
+            _ if assign(bytes, place, Assign::Colon) > 0 => 1,
+            _ => continue,
+        };
+        let Some(before) = key_before(text, place, &known) else { continue };
+        counts[kind] += 1;
+        match before {
+            Some(Between::Blank) if counts[kind] > 1 => {
+                between[kind].get_or_insert(Between::Blank);
+            }
+            Some(Between::Blank) | None => {}
+            Some(other) => {
+                between[kind].get_or_insert(other);
+            }
+        }
+        if counts[kind] > 1
+            && let Some(between) = between[kind]
+        {
+            let assign = if kind == 0 { Assign::Equals } else { Assign::Colon };
+            return Some(Style { assign, between });
+        }
+        at = past_quoted(bytes, at, end);
+    }
+    None
+}
+
+/// What stands before the known key that ends here: None where it is the first thing of the text.
+fn key_before(text: &str, end: usize, known: &impl Fn(&str) -> bool) -> Option<Option<Between>> {
+    let bytes = text.as_bytes();
+    let stop = end.saturating_sub(MAX_KEY);
+    let end = trim_back(bytes, end, stop);
+    let mut start = end;
+    let mut best = None;
+    for _ in 0..MAX_WORDS {
+        start = word_back(bytes, start, stop);
+        let key = text.get(start..end)?;
+        if known(key.trim_matches('"')) {
+            best = Some(start);
+        }
+        let before = trim_back(bytes, start, stop);
+        if before == start || before == stop {
+            break;
+        }
+        start = before;
+    }
+    let start = best?;
+    let before = trim_back(bytes, start, 0);
+    let Some(last) = before.checked_sub(1).and_then(|at| bytes.get(at)) else { return Some(None) };
+    Some(Some(match last {
+        b',' => Between::Comma,
+        b';' => Between::Semicolon,
+        b'|' => Between::Bar,
+        _ => match before.checked_sub(3) {
+            Some(at) if bytes.get(at..before) == Some(WIDE_COMMA) => Between::Comma,
+            Some(at) if bytes.get(at..before) == Some(WIDE_SEMICOLON) => Between::Semicolon,
+            _ => Between::Blank,
+        },
+    }))
+}
+
+fn trim_back(bytes: &[u8], mut at: usize, stop: usize) -> usize {
+    while at > stop && bytes.get(at - 1).is_some_and(|byte| blank(*byte)) {
+        at -= 1;
+    }
+    at
+}
+
+fn word_back(bytes: &[u8], mut at: usize, stop: usize) -> usize {
+    let wide = |at: usize| at >= 3 && wide_separator(bytes, at - 3);
+    while at > stop && !wide(at) {
+        match bytes.get(at - 1) {
+            Some(b',' | b';' | b'|' | b'=' | b':' | b'(' | b'{' | b'[') | None => break,
+            Some(byte) if blank(*byte) => break,
+            Some(_) => at -= 1,
+        }
+    }
+    at
+}
+
+/// Past a quoted value that begins here.
+fn past_quoted(bytes: &[u8], at: usize, end: usize) -> usize {
+    match bytes.get(at) {
+        Some(quote @ (b'"' | b'\'')) => bytes
+            .get(at + 1..end)
+            .and_then(|rest| memchr::memchr(*quote, rest))
+            .map_or(at, |length| at + 1 + length),
+        _ => at,
+    }
+}
+
+const WIDE_COLON: &[u8] = "：".as_bytes();
+const WIDE_COMMA: &[u8] = "，".as_bytes();
+const WIDE_SEMICOLON: &[u8] = "；".as_bytes();
+
+fn blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn wide_separator(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at) == Some(&0xEF)
+        && matches!(bytes.get(at..at + 3), Some(three) if three == WIDE_COMMA || three == WIDE_SEMICOLON)
+}
+
+/// The length of the sign between key and value that is here, or 0.
+fn assign(bytes: &[u8], at: usize, assign: Assign) -> usize {
+    match (bytes.get(at), assign) {
+        (Some(b'='), Assign::Equals) | (Some(b':'), Assign::Colon) => 1,
+        (Some(0xEF), Assign::Colon) if bytes.get(at..at + 3) == Some(WIDE_COLON) => 3,
+        _ => 0,
+    }
+}
+
+/// The length of the separator that is here, or 0.
+fn separator(bytes: &[u8], at: usize, between: Between) -> usize {
+    let Some(byte) = bytes.get(at) else { return 0 };
+    match (between, byte) {
+        (Between::Blank, b' ' | b'\t' | b'\r' | b'\n')
+        | (Between::Comma, b',')
+        | (Between::Semicolon, b';')
+        | (Between::Bar, b'|') => 1,
+        (Between::Comma, 0xEF) if bytes.get(at..at + 3) == Some(WIDE_COMMA) => 3,
+        (Between::Semicolon, 0xEF) if bytes.get(at..at + 3) == Some(WIDE_SEMICOLON) => 3,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KNOWN: &[&str] = &["src", "dst", "src IP", "源IP", "目的IP", "源端口"];
+
+    #[track_caller]
+    fn check(text: &str, expected: &[(&str, &str)]) {
+        let style = sniff(text, |key| KNOWN.contains(&key)).expect("a style");
+        let found: Vec<_> = pairs(text, style).map(|pair| (pair.key, pair.text())).collect();
+        let found: Vec<_> = found.iter().map(|(key, value)| (*key, &**value)).collect();
+        assert_eq!(found, expected, "{style:?}");
+    }
+
+    #[test]
+    fn ways_to_write_pairs() {
+        check(
+            "src=1 dst=2 msg=a b c x=",
+            &[("src", "1"), ("dst", "2"), ("msg", "a b c"), ("x", "")],
+        );
+        check("src=1, dst=2, m=a,b", &[("src", "1"), ("dst", "2"), ("m", "a,b")]);
+        check("src=1;dst=2;m=(8)a;", &[("src", "1"), ("dst", "2"), ("m", "(8)a")]);
+        check("src=1|dst=2|m=a", &[("src", "1"), ("dst", "2"), ("m", "a")]);
+        check("src = 1 dst = 2 x", &[("src", "1"), ("dst", "2 x")]);
+        check("a b src: 1 dst: 2 t:08:00:01", &[("src", "1"), ("dst", "2"), ("t", "08:00:01")]);
+        check(
+            "user= src=1 rule=x dst=2",
+            &[("user", ""), ("src", "1"), ("rule", "x"), ("dst", "2")],
+        );
+        check(
+            "源IP：192.0.2.1，目的IP：192.0.2.2，备注：a,b",
+            &[("源IP", "192.0.2.1"), ("目的IP", "192.0.2.2"), ("备注", "a,b")],
+        );
+        check(
+            "类型:服务, 源IP:192.0.2.1, 源端口:1, URL:http://a/?x=1&y=2",
+            &[
+                ("类型", "服务"),
+                ("源IP", "192.0.2.1"),
+                ("源端口", "1"),
+                ("URL", "http://a/?x=1&y=2"),
+            ],
+        );
+        check(
+            "policy name:a b, src IP: 192.0.2.1, src IP:x",
+            &[("policy name", "a b"), ("src IP", "192.0.2.1"), ("src IP", "x")],
+        );
+        check("src: fe80::1 dst: 2001:db8::1", &[("src", "fe80::1"), ("dst", "2001:db8::1")]);
+    }
+
+    #[test]
+    fn quotes() {
+        check(
+            r#"src="1" dst='2' m="a \"b\" = c" p="C:\new" q="x"y" z=1"#,
+            &[
+                ("src", "1"),
+                ("dst", "2"),
+                ("m", r#"a "b" = c"#),
+                ("p", r"C:\new"),
+                ("q", r#"x"y"#),
+                ("z", "1"),
+            ],
+        );
+        check(r#"src=1 dst="2 m=3"#, &[("src", "1"), ("dst", "\"2"), ("m", "3")]);
+        check(r#""src"="1","dst"="2""#, &[("src", "1"), ("dst", "2")]);
+    }
+
+    #[test]
+    fn a_style_needs_two_known_keys() {
+        let known = |key: &str| KNOWN.contains(&key);
+        for text in ["", "src=1", "src=1 x=2", "a: b", "hello there", "dst", "=", "：", "src"] {
+            assert_eq!(sniff(text, known), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_pairs_are_cut() {
+        let text = "a=1 ".repeat(MAX_PAIRS + 1);
+        let mut all = pairs(&text, Style::PLAIN);
+        assert_eq!((all.by_ref().count(), all.cut()), (MAX_PAIRS, true));
+    }
+
+    proptest! {
+        /// What is read is slices of the text, in their order, and no more of it than there is.
+        #[test]
+        fn any_text(
+            words in prop::collection::vec(
+                prop::sample::select(&["src", "dst", "=", ":", "：", "，", "；", ",", ";", "|", " ", "\"", "'", "\\", "张", "(", "\n", "::", "//", "1"][..]),
+                0..60,
+            ),
+            equals in any::<bool>(),
+            between in 0usize..4,
+        ) {
+            let text = words.concat();
+            let assign = if equals { Assign::Equals } else { Assign::Colon };
+            let between = [Between::Blank, Between::Comma, Between::Semicolon, Between::Bar][between];
+            let mut last = 0;
+            for pair in pairs(&text, Style { assign, between }) {
+                let at = pair.key.as_ptr().addr() - text.as_ptr().addr();
+                prop_assert!(at >= last && at + pair.key.len() <= text.len());
+                prop_assert!(!pair.key.is_empty() && pair.key.len() <= MAX_KEY + 1);
+                prop_assert!(text.contains(pair.value));
+                last = at + pair.key.len();
+            }
+            let _ = sniff(&text, |key| KNOWN.contains(&key));
+        }
+
+        /// Pairs that were written are read again.
+        #[test]
+        fn there_and_back(values in prop::collection::vec("[a-z0-9.]{1,8}", 2..8), comma in any::<bool>()) {
+            let between = if comma { Between::Comma } else { Between::Blank };
+            let written: Vec<_> = values.iter().map(|value| format!("key=\"{value}\"")).collect();
+            let text = written.join(if comma { "," } else { " " });
+            let read: Vec<_> = pairs(&text, Style { assign: Assign::Equals, between }).map(|pair| pair.value).collect();
+            prop_assert_eq!(read, values);
+        }
+    }
+}
