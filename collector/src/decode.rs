@@ -42,6 +42,7 @@ mod systemd;
 mod time;
 mod trail;
 mod typed;
+mod windows;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -90,6 +91,7 @@ pub const DECODERS: &[Decoder] = &[
     postgresql::DECODER,
     postgresql::KINGBASE,
     access::DECODER,
+    windows::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,

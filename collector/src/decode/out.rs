@@ -204,6 +204,21 @@ impl Out {
         Some(start..end)
     }
 
+    /// The text of a value written for the record at hand, whose message is `line`; empty when it is
+    /// none.
+    pub(crate) fn shown<'a>(&'a self, line: &'a str, value: Value) -> &'a str {
+        let (text, start, len) = match value {
+            Value::Text { start, len } => {
+                let skipped = line.as_ptr().addr().wrapping_sub(self.text_at);
+                (line, (start as usize).checked_sub(skipped), len)
+            }
+            Value::Arena { start, len } => (self.arena.as_str(), Some(start as usize), len),
+            _ => return "",
+        };
+        let span = start.and_then(|start| Some(start..start.checked_add(len as usize)?));
+        span.and_then(|span| text.get(span)).unwrap_or_default()
+    }
+
     /// Dates the record by a stamp of its text.
     pub(crate) fn stamp(&mut self, stamp: &Stamp) {
         self.time = self.resolve(stamp);

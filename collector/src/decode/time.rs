@@ -95,8 +95,7 @@ impl Clock {
 
 /// An offset such as `+08:00`, `+0800` or `Z`.
 fn fixed(zone: &str) -> Option<TimeZone> {
-    let (secs, len) = offset(zone.as_bytes())?;
-    (len == zone.len()).then(|| Offset::from_seconds(secs).ok().map(TimeZone::fixed)).flatten()
+    Offset::from_seconds(self::zone(zone)?).ok().map(TimeZone::fixed)
 }
 
 fn nearest_year(stamp: &Stamp, created: i64) -> Option<i64> {
@@ -181,6 +180,11 @@ pub(crate) fn iso(bytes: &[u8]) -> Option<(Stamp, usize)> {
     at += offset.map_or(0, |(_, len)| len);
     let offset_secs = offset.map(|(secs, _)| secs);
     Some((Stamp { year: Some(year), month, day, offset_secs, ..time }, at))
+}
+
+/// An offset such as `+08:00`, `+0800` or `Z`, all of it, in seconds.
+pub(crate) fn zone(text: &str) -> Option<i32> {
+    offset(text.as_bytes()).filter(|(_, len)| *len == text.len()).map(|(secs, _)| secs)
 }
 
 /// `10/Oct/2000:13:55:36 -0700`, all of it.

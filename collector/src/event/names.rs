@@ -219,6 +219,16 @@ known! {
     WINLOG_TASK = "winlog.task",
     WINLOG_KEYWORDS = "winlog.keywords",
 
+    REGISTRY_PATH = "registry.path",
+    REGISTRY_VALUE = "registry.value",
+    REGISTRY_DATA_STRINGS = "registry.data.strings",
+    DLL_PATH = "dll.path",
+    PROCESS_PE_ORIGINAL_FILE_NAME = "process.pe.original_file_name",
+    PROCESS_PE_DESCRIPTION = "process.pe.description",
+    PROCESS_PE_COMPANY = "process.pe.company",
+    PROCESS_PE_PRODUCT = "process.pe.product",
+    PROCESS_PE_IMPHASH = "process.pe.imphash",
+
     CONTAINER_ID = "container.id",
     CONTAINER_NAME = "container.name",
 
