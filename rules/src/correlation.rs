@@ -260,6 +260,19 @@ impl Correlation {
             .map_or(field, String::as_str);
         mapped(options, &base.log_source, sigma_names && base.sigma_names, name)
     }
+
+    /// The fields whose values are counted, each by its names in the event, for hits of `base` that
+    /// come by `member`.
+    pub(crate) fn counted(
+        &self,
+        sigma_names: bool,
+        member: usize,
+        base: &Rule,
+        options: &Options,
+    ) -> Vec<Vec<Cow<'_, str>>> {
+        let names = |field| self.names_in_event(sigma_names, field, member, base, options);
+        self.fields.iter().map(|field| names(field)).collect()
+    }
 }
 
 fn members(found: Vec<(String, Vec<usize>)>) -> Result<Vec<Member>, String> {

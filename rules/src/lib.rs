@@ -9,7 +9,8 @@
 //! correlation counts is a [`BaseHit`]: the caller commits it with its event and feeds it to the
 //! [`Correlator`], which holds the windows.
 //!
-//! [`Set::explainer`] says why one rule matched an event or not.
+//! [`Set::explainer`] says why one rule matched an event or not; [`Set::coverage`] which rules can match
+//! anything of what arrives.
 //!
 //! There are two evaluators. [`Set::evaluate_plainly`] is the plain reading of the standard, rule by
 //! rule; [`Set::evaluate`] runs all rules at once ([`Program`]) and is compared with it.
@@ -21,6 +22,7 @@ mod calendar;
 mod cidr;
 mod correlation;
 mod correlator;
+pub mod coverage;
 mod detection;
 mod document;
 mod encode;

@@ -35,8 +35,13 @@ pub(crate) fn stride(events: usize, wanted: usize) -> usize {
 
 /// Texts of the public rules, in order of their paths.
 pub(crate) fn rules(root: &Path) -> Vec<String> {
+    texts(&root.join("sigma/rules"))
+}
+
+/// Texts of the rules of a folder, in order of their paths.
+pub(crate) fn texts(folder: &Path) -> Vec<String> {
     let mut files = Vec::new();
-    walk(&root.join("sigma/rules"), &mut files);
+    walk(folder, &mut files);
     let rules = files.iter().filter(|path| path.extension().is_some_and(|e| e == "yml"));
     rules.map(|path| fs::read_to_string(path).unwrap()).collect()
 }

@@ -3,7 +3,8 @@
 //! `standard` states the standard in tables. `differential` compares the compiled evaluator with the
 //! plain one over rules and events that `grammar` generates and over the public corpora; `peers`
 //! compares with other engines and explains each difference; `windows` compares correlations with
-//! windows counted by brute force. `entries` is what the fuzz targets run, and `seeds` replays small
+//! windows counted by brute force; `taxonomy` compares events under their decoded names with the same
+//! under Sigma's. `entries` is what the fuzz targets run, and `seeds` replays small
 //! inputs through it.
 
 #![expect(clippy::unwrap_used, reason = "tests state what they expect by failing")]
@@ -17,5 +18,6 @@ mod made;
 mod peers;
 mod seeds;
 mod standard;
+mod taxonomy;
 mod values;
 mod windows;
