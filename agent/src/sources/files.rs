@@ -1,11 +1,12 @@
 //! Lines of log files, each once, through every kind of rotation.
 //!
-//! In: the files that the configured patterns match. Out: one record per line with its original bytes,
-//! in chunks that carry the place after them, so that a kill at any time neither loses nor doubles a
-//! line. What can't be had (rotated away unread, truncated) is a gap record. It understands nothing of
-//! what the lines say, decodes no charset and keeps no copy of them.
+//! In: the files that the configured patterns match. Out: one record per line, or per lines that belong
+//! together, with its original bytes, in chunks that carry the place after them, so that a kill at any time neither loses nor doubles a
+//! line. What can't be had (rotated away unread, truncated) is a gap record. Of what the
+//! lines say it knows only where a record begins ([`hengwei_protocol::lines`]); it decodes no charset
+//! and keeps no copy of them.
 //!
-//! `place` says how a file is known again, `lines` what a line is, `tail` reads one file, `rotation`
+//! `place` says how a file is known again, `lines` what a record is, `tail` reads one file, `rotation`
 //! names the generations of a log, and `engine` decides what is read in which order. This file waits:
 //! for the kernel's word that a folder changed, and every few seconds without it, because network file
 //! systems, links to other folders and an overflowing event queue say nothing.
@@ -45,6 +46,8 @@ const GATHER: Duration = Duration::from_millis(5);
 const DISCOVER_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a rotated file must have been quiet before its last line counts as finished.
 const LINGER: Duration = Duration::from_secs(15);
+/// How long handing over what waits may take when the agent stops.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Notices of change kept for reading; beyond it everything is looked at.
 const NOTICES: usize = 4_096;
 
@@ -70,6 +73,9 @@ pub struct PathConfig {
     pub dataset: String,
     /// What its bytes mean.
     pub charset: Charset,
+    /// Whether lines that belong together (traces, audit events, entries of several lines) are one
+    /// record.
+    pub join: Join,
     /// Where a file is begun that is there when its pattern is first read; later ones are always
     /// read from their start.
     pub from: From,
@@ -83,6 +89,7 @@ impl Default for PathConfig {
             kind: LogKind::Log,
             dataset: String::new(),
             charset: Charset::Utf8,
+            join: Join::Auto,
             from: From::End,
         }
     }
@@ -109,6 +116,16 @@ pub enum Charset {
     Gb18030,
 }
 
+/// How lines become records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Join {
+    /// Lines that belong together by what they say are one record.
+    Auto,
+    /// Every line is a record.
+    None,
+}
+
 /// The configuration as used.
 #[derive(Debug)]
 struct Plan {
@@ -122,6 +139,7 @@ struct Entry {
     kind: Kind,
     dataset: String,
     charset: &'static str,
+    join: bool,
     from_end: bool,
 }
 
@@ -157,6 +175,7 @@ impl Entry {
                 Charset::Utf8 => "utf-8",
                 Charset::Gb18030 => "gb18030",
             },
+            join: config.join == Join::Auto,
             from_end: config.from == From::End,
         })
     }
@@ -237,11 +256,27 @@ impl Source for Files {
                 }
             }
             look = tokio::select! {
-                () = context.stop.cancelled() => return Ok(()),
+                () = context.stop.cancelled() => break,
                 look = watch.changed(&mut engine, discovered) => look,
             };
         }
-        Ok(())
+        last_words(&context, engine).await
+    }
+}
+
+/// Hands over the records that wait for another line, as far as the spool takes them at once: what it
+/// does not take is read again when the agent starts.
+async fn last_words(context: &Context, mut engine: Engine) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + LAST_WORDS;
+    engine.let_go(Now::read());
+    loop {
+        let (back, chunk) = blocking(engine, |engine| engine.step(Now::read())).await?;
+        engine = back;
+        let Some(chunk) = chunk else { return Ok(()) };
+        let sent = tokio::time::timeout_at(deadline, context.output.send(chunk)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return Ok(());
+        }
     }
 }
 
@@ -323,9 +358,12 @@ impl Watch {
 
     /// Waits for a change, gathers those that come with it, and tells the engine.
     async fn changed(&mut self, engine: &mut Engine, discovered: Instant) -> Look {
-        let tick = tokio::time::Instant::from_std(discovered + POLL_INTERVAL);
+        let tick = discovered + POLL_INTERVAL;
+        let due = engine.next_due().filter(|due| *due < tick);
         let first = tokio::select! {
-            () = tokio::time::sleep_until(tick) => return Look::Everywhere,
+            () = tokio::time::sleep_until(due.unwrap_or(tick).into()) => {
+                return if due.is_some() { Look::Touched } else { Look::Everywhere };
+            }
             Some(first) = self.notices.recv() => first,
         };
         tokio::time::sleep(GATHER).await;
@@ -377,7 +415,7 @@ mod tests {
     fn a_configuration_is_checked() {
         assert!(configure("").unwrap().is_none());
         let good = "[[path]]\nglob = ['/var/log/auth.log']\nkind = 'security'\ndataset = 'sshd'\n\
-                    charset = 'gb18030'\nfrom = 'start'\nexclude = ['/var/log/*.gz']";
+                    join = 'none'\ncharset = 'gb18030'\nfrom = 'start'\nexclude = ['/var/log/*.gz']";
         assert!(configure(good).unwrap().is_some());
         let check = |text: &str, error: &str| {
             let got = format!("{:#}", configure(text).unwrap_err());
@@ -389,6 +427,7 @@ mod tests {
         check("[[path]]\nglob = ['/a']\ncharset = 'utf-16le'", "unknown variant `utf-16le`");
         check("[[path]]\nglob = ['/a']\nkind = 'asset'", "unknown variant `asset`");
         check("[[path]]\nglob = ['/a']\nfrom = 'middle'", "unknown variant `middle`");
+        check("[[path]]\nglob = ['/a']\njoin = 'always'", "unknown variant `always`");
     }
 
     #[test]

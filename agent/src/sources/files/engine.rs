@@ -20,6 +20,7 @@
 
 mod catch_up;
 mod log;
+mod wait;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt;
@@ -62,6 +63,8 @@ pub(super) struct Engine {
     marks: HashMap<String, i64>,
     logs: BTreeMap<PathBuf, Log>,
     ready: VecDeque<PathBuf>,
+    /// Logs in which a record waits for another line, and until when.
+    waiting: BTreeMap<PathBuf, Instant>,
     outbox: VecDeque<Chunk>,
     reports: Vec<(String, Option<String>)>,
     problems: HashSet<String>,
@@ -92,6 +95,7 @@ impl Engine {
             marks: HashMap::new(),
             logs: BTreeMap::new(),
             ready: VecDeque::new(),
+            waiting: BTreeMap::new(),
             outbox: VecDeque::new(),
             reports: Vec::new(),
             problems: HashSet::new(),
@@ -151,6 +155,7 @@ impl Engine {
 
     /// The next chunk; None when there is nothing to do for now. Logs take turns.
     pub(super) fn step(&mut self, now: Now) -> Option<Chunk> {
+        self.wake(now);
         loop {
             if let Some(chunk) = self.outbox.pop_front() {
                 return Some(chunk);
@@ -282,7 +287,7 @@ impl Engine {
         };
         let mut tail = Tail::new(id, file, place);
         if let Some(lost) = lost {
-            tail.opening = Some(truncation(&lost, missed.recovered, now));
+            tail.opening = vec![truncation(&lost, missed.recovered, now)];
         }
         missed.tails.push_back(tail);
         if let Some(log) = self.logs.get_mut(path) {
@@ -335,13 +340,13 @@ impl Engine {
         let id = tail.id;
         let before = tail.place.clone();
         let begins = before.offset == 0;
-        if let Some(gap) = tail.opening.take() {
-            let place = tail.place.clone();
-            let chunk = log.chunk(vec![gap], id, &place);
+        if !tail.opening.is_empty() {
+            let opening = std::mem::take(&mut tail.opening);
+            let chunk = log.chunk(opening, id, &before);
             self.emit(chunk, id);
             return true;
         }
-        match tail.read(now.wall) {
+        match tail.read(now, log.join) {
             Ok(Outcome::Lines(records)) => {
                 let place = tail.place.clone();
                 let chunk = log.chunk(records, id, &place);
@@ -369,9 +374,14 @@ impl Engine {
                 }
                 let Some(log) = self.logs.get_mut(path) else { return false };
                 let more = log.queue.len() > 1 || !log.attached;
+                if more && log.queue.front_mut().is_some_and(|tail| tail.let_go(now)) {
+                    // What waits in a file that lost its name goes before the lines of the next.
+                    return true;
+                }
                 if more && let Some(tail) = log.queue.pop_front() {
                     log.lingering.push_back((tail, now.steady));
                 }
+                self.wait(path, now);
                 self.close_idle(path);
                 more
             }
@@ -417,7 +427,7 @@ impl Engine {
         let surplus = lingering.len().saturating_sub(MAX_LINGERING);
         for index in 0..lingering.len() {
             let Some((mut tail, mut quiet_since)) = lingering.pop_front() else { break };
-            match tail.read(now.wall) {
+            match tail.read(now, log.join) {
                 Ok(Outcome::Lines(records)) => {
                     chunks.push((log.chunk(records, tail.id, &tail.place), tail.id));
                     quiet_since = now.steady;
@@ -438,6 +448,7 @@ impl Engine {
             lingering.push_back((tail, quiet_since));
         }
         log.lingering = lingering;
+        self.wait(path, now);
         for (chunk, id) in chunks {
             self.emit(chunk, id);
         }
@@ -453,7 +464,8 @@ impl Engine {
     fn finish(&mut self, path: &Path, mut tail: Tail, now: Now) {
         let Some(log) = self.logs.get_mut(path) else { return };
         let held_back = tail.place.unread() > 0;
-        let records = if held_back { tail.flush(now.wall).unwrap_or_default() } else { vec![] };
+        let records =
+            if held_back { tail.flush(now.wall, log.join).unwrap_or_default() } else { vec![] };
         // A file without a name or without content has nothing by which it could come back.
         if tail.is_deleted() || tail.place.offset == 0 {
             let chunk = log.forget(records, tail.id);
@@ -578,7 +590,9 @@ impl Engine {
             return;
         }
         let tail = &mut log.queue[0];
-        if self.places.get(&tail.id).is_some_and(|place| place.offset == tail.place.offset) {
+        let stored =
+            self.places.get(&tail.id).is_some_and(|place| place.offset == tail.place.offset);
+        if stored && tail.due().is_none() {
             tail.file = None;
             self.open -= 1;
         }
@@ -591,6 +605,7 @@ impl Engine {
             entry,
             kind: configured.kind,
             origin: Arc::new(configured.origin(&name)),
+            join: configured.join,
             name,
             queue: VecDeque::new(),
             attached: false,

@@ -1,8 +1,8 @@
-//! Bytes of a file into lines.
+//! Bytes of a file into records: lines, or lines that belong together.
 //!
-//! In: a slice of a file that begins at the start of a line, or goes on inside a long one. Out: the
-//! finished lines as records and how many bytes they took; what follows the last newline is not
-//! taken. A line ends at LF, and one CR right before it belongs to the ending. Neither byte occurs
+//! In: a slice of a file that begins at the start of a record, or goes on inside a long line. Out: the
+//! finished records and how many bytes they took; what follows the last newline is not taken, nor are
+//! finished lines at the end that the next may go on with: they are held. A line ends at LF, and one CR right before it belongs to the ending. Neither byte occurs
 //! inside a character of UTF-8 or GB18030 (trail bytes begin at 0x30, digits, and skip 0x0A and 0x0D),
 //! so that lines of both are cut without being decoded. NUL bytes and broken characters are bytes
 //! like others. An empty line has nothing to say and makes no record.
@@ -14,6 +14,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use hengwei_protocol::gap::Cause;
 use hengwei_protocol::limits::MAX_ORIGINAL;
+use hengwei_protocol::lines::{Joiner, Line, trimmed};
 use hengwei_protocol::wire::record::Body;
 
 use crate::sources::NewRecord;
@@ -25,23 +26,84 @@ pub(super) const MAX_LINE: u64 = 64 << 20;
 /// Lines in one chunk: bounds the memory of records when lines are short.
 pub(super) const MAX_LINES: usize = 4_096;
 
-/// The finished lines at the beginning of `slice`, and the bytes they and their endings take.
-pub(super) fn split(slice: &Bytes, created: i64) -> (Vec<NewRecord>, usize) {
-    let mut records = Vec::new();
-    let mut start = 0;
-    while records.len() < MAX_LINES {
-        let Some(length) = memchr::memchr(b'\n', &slice[start..]) else { break };
-        push_line(&mut records, slice.slice(start..start + length), created);
-        start += length + 1;
-    }
-    (records, start)
+/// What a slice was cut into.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    pub(super) records: Vec<NewRecord>,
+    /// Bytes that the records and their endings take.
+    pub(super) taken: usize,
+    /// Bytes of the finished lines behind them that the next line may go on with.
+    pub(super) held: usize,
 }
 
-/// The records of a whole line without its LF: none for an empty one, two for one that is cut.
-pub(super) fn line(bytes: Bytes, created: i64) -> Vec<NewRecord> {
+/// How a slice is cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// Lines that belong together are one record.
+    pub(super) join: bool,
+    /// Nothing is held: no line will come that goes on with the last.
+    pub(super) all: bool,
+}
+
+/// The finished records at the beginning of `slice`.
+pub(super) fn split(slice: &Bytes, created: i64, way: Way) -> Cut {
     let mut records = Vec::new();
-    push_line(&mut records, bytes, created);
+    let mut joiner = Joiner::new();
+    let (mut start, mut at) = (0, 0);
+    while records.len() < MAX_LINES {
+        let Some(length) = memchr::memchr(b'\n', &slice[at..]) else { break };
+        let begins = !way.join || joiner.take(&slice[at..at + length]) == Line::Begins;
+        if begins && start < at {
+            push_record(&mut records, slice.slice(start..at - 1), created);
+            start = at;
+        }
+        at += length + 1;
+        if !joiner.is_open() {
+            push_record(&mut records, slice.slice(start..at - 1), created);
+            start = at;
+        }
+    }
+    // A record that fills a slice has no room for another line.
+    let filled = start == 0 && slice.len() >= SLICE;
+    if start < at && (way.all || filled) {
+        push_record(&mut records, slice.slice(start..at - 1), created);
+        start = at;
+    }
+    Cut { records, taken: start, held: at - start }
+}
+
+/// All that is left of a file that nobody writes to any more: its last line needs no newline.
+pub(super) fn rest(bytes: Vec<u8>, created: i64, join: bool) -> Vec<NewRecord> {
+    let mut bytes = bytes;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        bytes.push(b'\n');
+    }
+    let (mut slice, mut records) = (Bytes::from(bytes), Vec::new());
+    while !slice.is_empty() {
+        let cut = split(&slice, created, Way { join, all: true });
+        records.extend(cut.records);
+        slice = slice.slice(cut.taken.max(1)..);
+    }
     records
+}
+
+/// The record of one or more lines without the last LF.
+fn push_record(records: &mut Vec<NewRecord>, bytes: Bytes, created: i64) {
+    if memchr::memchr(b'\n', &bytes).is_none() {
+        return push_line(records, bytes, created);
+    }
+    let bytes = bytes.slice(..trimmed(&bytes).len());
+    let text = match memchr::memchr(b'\r', &bytes) {
+        None => bytes,
+        Some(_) => without_carriage_returns(&bytes),
+    };
+    records.push(NewRecord::line(created, text));
+}
+
+fn without_carriage_returns(bytes: &[u8]) -> Bytes {
+    let lines = bytes.split(|byte| *byte == b'\n');
+    let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    Bytes::from(lines.collect::<Vec<_>>().join(&b'\n'))
 }
 
 fn push_line(records: &mut Vec<NewRecord>, mut bytes: Bytes, created: i64) {
@@ -148,8 +210,10 @@ mod tests {
     #[test]
     fn lines_are_cut_at_newlines_only() {
         let check = |input: &[u8], lines: &[&[u8]], taken: usize| {
-            let (records, length) = split(&Bytes::copy_from_slice(input), 1);
-            assert_eq!((texts(&records), length), (lines.to_vec(), taken));
+            for join in [false, true] {
+                let cut = split(&Bytes::copy_from_slice(input), 1, Way { join, all: false });
+                assert_eq!((texts(&cut.records), cut.taken), (lines.to_vec(), taken));
+            }
         };
         let longest = vec![b'x'; MAX_ORIGINAL];
         check(&[&longest, &b"\r\n"[..]].concat(), &[&longest], SLICE);
@@ -163,9 +227,53 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_belong_together_are_one_record() {
+        let check = |input: &str, all: bool, lines: &[&str], taken: usize, held: usize| {
+            let cut = split(&Bytes::from(input.to_owned()), 1, Way { join: true, all });
+            let found: Vec<_> =
+                texts(&cut.records).into_iter().map(String::from_utf8_lossy).collect();
+            assert_eq!(
+                (found, cut.taken, cut.held),
+                (lines.iter().map(|line| (*line).into()).collect(), taken, held)
+            );
+        };
+        let head = "2026-11-22 08:00:00 failed";
+        check(&format!("{head}\n"), false, &[], 0, 27);
+        check(&format!("{head}\n"), true, &[head], 27, 0);
+        check(&format!("{head}\n\tat a"), false, &[], 0, 27);
+        check(
+            &format!("{head}\n\tat a\nwords\n"),
+            false,
+            &[&format!("{head}\n\tat a"), "words"],
+            39,
+            0,
+        );
+        check(
+            &format!("{head}\n\tat a\n{head}\nhalf"),
+            false,
+            &[&format!("{head}\n\tat a")],
+            33,
+            27,
+        );
+        check(
+            &format!("{head}\r\n\tat a\r\n\r\nwords\n"),
+            false,
+            &[&format!("{head}\n\tat a"), "words"],
+            43,
+            0,
+        );
+        // One that fills a slice can't be gone on with.
+        let full = format!("{head}\n\tat {}", "x".repeat(SLICE));
+        check(&full[..SLICE], false, &[head], 27, 0);
+        let lines = rest(format!("{head}\n\tat a\nwords\n{head}\n\tat b").into_bytes(), 1, true);
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
     fn short_lines_do_not_fill_memory() {
-        let (records, taken) = split(&Bytes::from("x\n".repeat(MAX_LINES + 5)), 1);
-        assert_eq!((records.len(), taken), (MAX_LINES, MAX_LINES * 2));
+        let way = Way { join: true, all: true };
+        let cut = split(&Bytes::from("x\n".repeat(MAX_LINES + 5)), 1, way);
+        assert_eq!((cut.records.len(), cut.taken), (MAX_LINES, MAX_LINES * 2));
     }
 
     #[test]
@@ -208,7 +316,8 @@ mod tests {
     #[test]
     fn a_line_just_too_long_is_cut_too() {
         let text = vec![b'x'; MAX_ORIGINAL + 1];
-        let (records, _) = split(&Bytes::from([&text, &b"\n"[..]].concat()), 1);
+        let way = Way { join: true, all: false };
+        let records = split(&Bytes::from([&text, &b"\n"[..]].concat()), 1, way).records;
         assert_eq!(records.len(), 2);
         assert_eq!(records[0].length, text.len() as u64);
         assert_eq!(records[0].sha256[..], sha256(&text));

@@ -1,8 +1,12 @@
 //! One open file that is read to its end, again and again.
 //!
-//! In: an open file and the place to go on from. Out: lines with the place after them, or the news
+//! In: an open file and the place to go on from. Out: records with the place after them, or the news
 //! that the file is no longer the one that was read. It neither looks for rotated files nor decides
 //! what follows; the engine does.
+//!
+//! Lines that the next may go on with stay before the place, as a line in progress does, and are read
+//! again with what comes. When nothing came for [`HOLD`] they go as they are. Their text is kept beside
+//! for the one case in which the file can't give it again: it was truncated meanwhile.
 //!
 //! What is read is believed only afterwards: the bytes, then the fingerprint of what lies before the
 //! new place, then once more what had been known before. A file that is truncated or rewritten between
@@ -12,15 +16,21 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::lines::{self, Long, SLICE};
+use super::lines::{self, Long, SLICE, Way};
 use super::place::{FileId, Place, fingerprint};
 use crate::sources::NewRecord;
+use crate::time::Now;
 
+/// How long a record waits for a line that goes on with it.
+pub(super) const HOLD: Duration = Duration::from_millis(100);
 /// How much of a slice is compared once more after it was read.
 const RECHECK: usize = 1 << 10;
+/// Longest text of a waiting record that is kept beside the file.
+const MAX_HELD: usize = 64 << 10;
 
 /// A file being read.
 pub(super) struct Tail {
@@ -28,14 +38,33 @@ pub(super) struct Tail {
     /// None while too many files are open; opened again when it is to be read.
     pub(super) file: Option<File>,
     pub(super) place: Place,
-    /// A gap that stands before the first line.
-    pub(super) opening: Option<NewRecord>,
+    /// What stands before the first line: a gap, perhaps behind the last words of an earlier life.
+    pub(super) opening: Vec<NewRecord>,
     /// The line in progress when it is longer than a slice.
     long: Option<Long>,
+    /// The record behind the place that waits for another line.
+    held: Option<Held>,
     /// Length and time of change when the end was last reached: nothing new while both stand.
     seen: Option<(u64, i64, i64)>,
     /// The same when it was last asked whether there is news.
     told: Option<(u64, i64, i64)>,
+}
+
+/// A record that waits.
+struct Held {
+    /// When it is delivered although no other line came.
+    due: Instant,
+    /// Where in the file it begins, and how far the file was seen when it began to wait.
+    span: (u64, u64),
+    /// Its lines; empty when they are too long to be kept.
+    text: Bytes,
+}
+
+impl Held {
+    /// Whether it goes: it waited long enough and nothing was added to the file.
+    fn is_due(&self, now: Now, length: u64) -> bool {
+        self.due <= now.steady && self.span.1 == length
+    }
 }
 
 /// What reading came to.
@@ -44,7 +73,7 @@ pub(super) enum Outcome {
     Lines(Vec<NewRecord>),
     /// Inside a long line: read on.
     More,
-    /// Nothing that is not yet handed over, but perhaps the beginning of a line.
+    /// Nothing that is not yet handed over, but perhaps a record that waits or the beginning of a line.
     End,
     /// The file no longer begins with what was read.
     Truncated,
@@ -52,14 +81,24 @@ pub(super) enum Outcome {
 
 impl Tail {
     pub(super) fn new(id: FileId, file: File, place: Place) -> Tail {
-        Tail { id, file: Some(file), place, opening: None, long: None, seen: None, told: None }
+        Tail {
+            id,
+            file: Some(file),
+            place,
+            opening: Vec::new(),
+            long: None,
+            held: None,
+            seen: None,
+            told: None,
+        }
     }
 
     /// Reads the next slice. An error leaves everything as it was.
-    pub(super) fn read(&mut self, created: i64) -> io::Result<Outcome> {
+    pub(super) fn read(&mut self, now: Now, join: bool) -> io::Result<Outcome> {
         let Some(file) = &self.file else { return Ok(Outcome::End) };
         let metadata = file.metadata()?;
-        if self.seen == Some(state(&metadata)) {
+        let all = self.held.as_ref().is_some_and(|held| held.is_due(now, metadata.len()));
+        if self.seen == Some(state(&metadata)) && !all {
             return Ok(Outcome::End);
         }
         // A file of which nothing was taken shows only by its length that it began anew.
@@ -71,8 +110,7 @@ impl Tail {
         let length = read_full(file, &mut slice, self.reached())?;
         slice.truncate(length);
         let slice = Bytes::from(slice);
-        let full = slice.len() == SLICE;
-        match self.take(&slice, full, created)? {
+        match self.take(&slice, now, Way { join, all })? {
             None => Ok(Outcome::Truncated),
             Some(Outcome::End) => {
                 self.seen = Some(state(&metadata));
@@ -86,8 +124,9 @@ impl Tail {
         }
     }
 
-    /// What follows the last newline, as a line: only for a file nobody writes to any more.
-    pub(super) fn flush(&mut self, created: i64) -> io::Result<Vec<NewRecord>> {
+    /// All that was not handed over, what follows the last newline too: only for a file nobody writes
+    /// to any more.
+    pub(super) fn flush(&mut self, created: i64, join: bool) -> io::Result<Vec<NewRecord>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let offset;
         let records = match self.long.take() {
@@ -100,14 +139,35 @@ impl Tail {
                 let length = read_full(file, &mut rest, self.place.offset)?;
                 rest.truncate(length);
                 offset = self.place.offset + length as u64;
-                lines::line(Bytes::from(rest), created)
+                lines::rest(rest, created, join)
             }
         };
+        self.held = None;
         if let Some(digest) = fingerprint(file, offset)? {
             self.place.offset = offset;
             self.place.digest = digest;
         }
         Ok(records)
+    }
+
+    /// When the record that waits goes although no line went on with it; None when none waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.held.as_ref().map(|held| held.due)
+    }
+
+    /// Has the record that waits go with the next read; whether there is one.
+    pub(super) fn let_go(&mut self, now: Now) -> bool {
+        if let Some(held) = &mut self.held {
+            held.due = now.steady;
+        }
+        self.held.is_some()
+    }
+
+    /// The record that waited in a file that was truncated, with the place behind it.
+    pub(super) fn last_words(&self, created: i64) -> (Vec<NewRecord>, Place) {
+        let text = self.held.as_ref().map(|held| held.text.clone()).unwrap_or_default();
+        let place = Place { offset: self.place.offset + text.len() as u64, ..self.place.clone() };
+        (lines::rest(text.to_vec(), created, true), place)
     }
 
     /// Whether the file has no name left.
@@ -138,14 +198,17 @@ impl Tail {
     }
 
     /// Takes what of a slice is finished; None when the file changed beneath the read.
-    fn take(&mut self, slice: &Bytes, full: bool, created: i64) -> io::Result<Option<Outcome>> {
+    fn take(&mut self, slice: &Bytes, now: Now, way: Way) -> io::Result<Option<Outcome>> {
         let Some(file) = &self.file else { return Ok(None) };
         let from = self.reached();
-        if self.long.is_none() && full && !slice.contains(&b'\n') {
+        if self.long.is_none() && slice.len() == SLICE && !slice.contains(&b'\n') {
             self.long = Some(Long::new());
         }
-        let (records, taken) = match &mut self.long {
-            None => lines::split(slice, created),
+        let (records, taken, held) = match &mut self.long {
+            None => {
+                let cut = lines::split(slice, now.wall, way);
+                (cut.records, cut.taken, cut.held)
+            }
             Some(long) => {
                 // The long line keeps what it was fed, so the slice is checked before.
                 if !unchanged(file, slice, from, &self.place)? {
@@ -156,7 +219,7 @@ impl Tail {
                     None if slice.is_empty() => return Ok(Some(Outcome::End)),
                     None => return Ok(Some(Outcome::More)),
                     Some(taken) => match self.long.take() {
-                        Some(long) => (long.finish(created), taken),
+                        Some(long) => (long.finish(now.wall), taken, 0),
                         None => return Ok(Some(Outcome::End)),
                     },
                 }
@@ -167,10 +230,25 @@ impl Tail {
         if !unchanged(file, slice, from, &self.place)? || (taken > 0 && digest.is_none()) {
             return Ok(None);
         }
+        self.hold(slice.get(taken..taken + held), (offset, from + slice.len() as u64), now);
         let Some(digest) = digest else { return Ok(Some(Outcome::End)) };
         self.place.offset = offset;
         self.place.digest = digest;
         Ok(Some(Outcome::Lines(records)))
+    }
+
+    /// Notes which lines wait, and since when nothing was added to the file.
+    fn hold(&mut self, lines: Option<&[u8]>, span: (u64, u64), now: Now) {
+        let waiting = self.held.take();
+        let Some(lines) = lines.filter(|lines| !lines.is_empty()) else { return };
+        self.held = match waiting {
+            Some(held) if held.span == span => Some(held),
+            _ => {
+                let kept = if lines.len() <= MAX_HELD { lines } else { &[] };
+                let text = Bytes::copy_from_slice(kept);
+                Some(Held { due: now.steady + HOLD, span, text })
+            }
+        };
     }
 }
 

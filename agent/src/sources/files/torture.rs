@@ -3,6 +3,8 @@
 //! A [`Rig`] plays the spool: what a chunk brings is kept with its position or, when the kill comes
 //! first, lost with it.
 
+mod joined;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +22,8 @@ struct Rig {
     lines: Vec<String>,
     reports: Vec<(String, Option<String>)>,
     linger: Duration,
+    /// A clock that stands still: nothing is due until a test says so.
+    frozen: Option<Instant>,
 }
 
 impl Rig {
@@ -32,7 +36,13 @@ impl Rig {
             lines: Vec::new(),
             reports: Vec::new(),
             linger: Duration::ZERO,
+            frozen: None,
         }
+    }
+
+    fn now(&self) -> Now {
+        let now = Now::read();
+        Now { steady: self.frozen.unwrap_or(now.steady), ..now }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -59,13 +69,14 @@ impl Rig {
 
     /// One round of the engine; at most `limit` of its chunks are kept before it is killed.
     fn round(&mut self, limit: usize) {
+        let now = self.now();
         let engine = self.engine.get_or_insert_with(|| {
             let positions = self.positions.clone();
             Engine::new(Arc::clone(&self.plan), self.dir.path(), self.linger, positions)
         });
-        engine.discover(Now::read());
+        engine.discover(now);
         for _ in 0..limit {
-            let Some(chunk) = engine.step(Now::read()) else {
+            let Some(chunk) = engine.step(now) else {
                 self.reports.extend(engine.take_reports());
                 return;
             };
@@ -417,8 +428,8 @@ fn writer(
     path: PathBuf,
     total: u64,
     ahead: u64,
-    stored: Arc<AtomicU64>,
-    done: Arc<AtomicBool>,
+    text: fn(u64) -> String,
+    (stored, done): (Arc<AtomicU64>, Arc<AtomicBool>),
     rotate: impl Fn(&Path) + Send + 'static,
 ) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
@@ -433,7 +444,7 @@ fn writer(
                 std::thread::yield_now();
             }
             let count = (1 + dice.below(20)).min(total + 1 - next);
-            let text: String = (next..next + count).map(|n| format!("line {n}\n")).collect();
+            let text: String = (next..next + count).map(text).collect();
             // Half lines are part of life.
             let cut = dice.below(text.len() as u64) as usize;
             append(&path, &text.as_bytes()[..cut]);
@@ -447,6 +458,15 @@ fn writer(
         }
         done.store(true, Ordering::Relaxed);
     })
+}
+
+fn line(n: u64) -> String {
+    format!("line {n}\n")
+}
+
+/// The number of a line that a writer wrote.
+fn number(line: &str) -> Option<u64> {
+    line.split_once("line ")?.1.split('\n').next()?.parse().ok()
 }
 
 /// Small numbers that look random and come the same every time.
@@ -467,21 +487,33 @@ fn shift(path: &Path, generations: u32) {
     }
 }
 
-fn torture(total: u64, ahead: u64, rotate: impl Fn(&Path) + Send + 'static) -> Vec<String> {
+fn torture(
+    total: u64,
+    ahead: u64,
+    text: fn(u64) -> String,
+    rotate: impl Fn(&Path) + Send + 'static,
+) -> Vec<String> {
     let mut rig = rig();
+    let mut clock = Instant::now();
+    rig.frozen = Some(clock);
     let stored = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));
     let path = rig.path("app.log");
     // What was rotated away before the very first start is not asked for.
     rig.write("app.log", "");
     rig.expect(&[]);
-    let thread = writer(path, total, ahead, Arc::clone(&stored), Arc::clone(&done), rotate);
+    let pace = (Arc::clone(&stored), Arc::clone(&done));
+    let thread = writer(path, total, ahead, text, pace, rotate);
     let mut dice = Dice(99);
     let mut quiet = 0;
     // Quiet for a while after the writer has ended: rotated files have to linger out.
     while quiet < 20 {
         let before = rig.lines.len();
         let ended = done.load(Ordering::Relaxed) || thread.is_finished();
+        if ended {
+            clock += tail::HOLD;
+            rig.frozen = Some(clock);
+        }
         if dice.below(4) == 0 {
             rig.round(1 + dice.below(6) as usize);
         } else {
@@ -490,7 +522,7 @@ fn torture(total: u64, ahead: u64, rotate: impl Fn(&Path) + Send + 'static) -> V
         if dice.below(8) == 0 {
             rig.kill();
         }
-        let last = rig.lines.iter().rev().find_map(|line| line.strip_prefix("line ")?.parse().ok());
+        let last = rig.lines.iter().rev().find_map(|line| number(line));
         stored.store(last.unwrap_or(0), Ordering::Relaxed);
         quiet = if ended && rig.lines.len() == before { quiet + 1 } else { 0 };
     }
@@ -501,7 +533,7 @@ fn torture(total: u64, ahead: u64, rotate: impl Fn(&Path) + Send + 'static) -> V
 #[test]
 fn under_rename_rotation_each_line_comes_once() {
     let total = 30_000;
-    let lines = torture(total, 250, |path| {
+    let lines = torture(total, 250, line, |path| {
         shift(path, 5);
         std::fs::rename(path, format!("{}.1", path.display())).unwrap();
         append(path, b"");
@@ -523,18 +555,22 @@ fn under_rename_rotation_each_line_comes_once() {
 #[test]
 fn under_copytruncate_no_line_comes_twice_and_each_missing_one_lies_in_a_gap() {
     let total = 30_000;
-    let lines = torture(total, 250, |path| {
+    let lines = torture(total, 250, line, |path| {
         shift(path, 5);
         std::fs::copy(path, format!("{}.1", path.display())).unwrap();
         std::fs::File::options().write(true).truncate(true).open(path).unwrap();
     });
+    in_order_or_in_a_gap(&lines, total);
+}
+
+#[track_caller]
+fn in_order_or_in_a_gap(lines: &[String], total: u64) {
     let mut last = 0;
     let mut gap = false;
-    for line in &lines {
+    for line in lines {
         if line.starts_with("gap rotated-away") {
             gap = true;
-        } else if let Some(number) = line.strip_prefix("line ").and_then(|n| n.parse::<u64>().ok())
-        {
+        } else if let Some(number) = number(line) {
             assert!(number > last, "{line} after {last}");
             assert!(number == last + 1 || gap, "{last} to {number} without a gap");
             last = number;

@@ -147,8 +147,16 @@ impl Engine {
         if let Some(mut tail) = log.queue.pop_front()
             && let Some(file) = tail.file.take()
         {
+            // What waited for another line is in the copy, or else only in memory.
+            let (mut opening, waited) = tail.last_words(now.wall);
+            if missed.recovered {
+                opening.clear();
+                opening.push(truncation(&lost, true, now));
+            } else {
+                opening.push(truncation(&waited, false, now));
+            }
             let mut tail = Tail::new(id, file, empty_place(name, now));
-            tail.opening = Some(truncation(&lost, missed.recovered, now));
+            tail.opening = opening;
             missed.tails.push_back(tail);
         }
         log.queue = missed.tails;
@@ -185,7 +193,7 @@ impl Engine {
         };
         if let Some(file) = log.queue.pop_front().and_then(|tail| tail.file) {
             let mut tail = Tail::new(id, file, empty_place(name.clone(), now));
-            tail.opening = Some(truncation(before, true, now));
+            tail.opening = vec![truncation(before, true, now)];
             missed.tails.push_back(tail);
         }
         log.queue = missed.tails;
@@ -231,9 +239,12 @@ impl Engine {
     /// Drops an earlier generation that can't be read on: a gap when bytes of it are missing.
     pub(super) fn give_up(&mut self, path: &Path, tail: &Tail, now: Now) {
         let Some(log) = self.logs.get(path) else { return };
-        let unread = tail.place.unread();
+        let (mut records, waited) = tail.last_words(now.wall);
+        let unread = waited.unread();
         let detail = format!("an earlier generation of {} was overwritten", log.name);
-        let records = if unread > 0 { vec![gap(now, unread, detail)] } else { Vec::new() };
+        if unread > 0 {
+            records.push(gap(now, unread, detail));
+        }
         let chunk = log.forget(records, tail.id);
         self.places.remove(&tail.id);
         self.outbox.push_back(chunk);

@@ -17,6 +17,8 @@ pub(super) struct Log {
     pub(super) entry: usize,
     pub(super) kind: Kind,
     pub(super) origin: Arc<Origin>,
+    /// Whether lines that belong together are one record.
+    pub(super) join: bool,
     /// The path as text below the root, as it stands in places.
     pub(super) name: String,
     /// Oldest first; the last has the name when `attached`.
@@ -59,6 +61,13 @@ impl Log {
 
     pub(super) fn open_files(&self) -> usize {
         self.queue.iter().filter(|tail| tail.file.is_some()).count() + self.lingering.len()
+    }
+
+    /// When the first of its records that wait is due; the file at the front and those that linger are
+    /// read, the others have not been.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let lingering = self.lingering.iter().map(|(tail, _)| tail);
+        self.queue.front().into_iter().chain(lingering).filter_map(Tail::due).min()
     }
 
     pub(super) fn ids(&self) -> Vec<FileId> {
