@@ -28,6 +28,7 @@ pub mod assets;
 pub mod files;
 pub mod integrity;
 pub mod journal;
+pub mod logins;
 pub mod performance;
 
 /// Every source. To add one, write its file and name it here, twice.
@@ -36,6 +37,7 @@ pub const SOURCES: &[Entry] = &[
     Entry::of::<files::Files>("files"),
     Entry::of::<integrity::Integrity>("integrity"),
     Entry::of::<journal::Journal>("journal"),
+    Entry::of::<logins::Logins>("logins"),
     Entry::of::<performance::Performance>("performance"),
 ];
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hengwei_agent::config::Config;
 use hengwei_agent::sources::{
-    Context, Entry, SOURCES, Source, assets, files, integrity, journal, performance,
+    Context, Entry, SOURCES, Source, assets, files, integrity, journal, logins, performance,
 };
 use hengwei_agent::spool;
 use serde::de::DeserializeOwned;
@@ -161,6 +161,7 @@ fn the_packaged_file_states_the_defaults() {
             "assets" => same::<assets::Config>(&name, section),
             "integrity" => same::<integrity::Config>(&name, section),
             "journal" => same::<journal::Config>(&name, section),
+            "logins" => same::<logins::Config>(&name, section),
             "performance" => same::<performance::Config>(&name, section),
             "files" => {
                 let mut paths = keys.remove("path").expect("an example");
@@ -168,7 +169,7 @@ fn the_packaged_file_states_the_defaults() {
                 let mut example = paths.as_array_mut().and_then(Vec::pop).expect("one path");
                 let all = example.as_table_mut().expect("a table");
                 assert!(all.remove("glob").is_some(), "the one key without a default");
-                assert_eq!(all.len(), 5, "every other key of a path");
+                assert_eq!(all.len(), 6, "every other key of a path");
                 same::<files::PathConfig>(&name, example);
             }
             other => panic!("say here what the defaults of `{other}` are"),

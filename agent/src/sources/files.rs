@@ -36,6 +36,7 @@ use tokio::sync::mpsc;
 use super::{Chunk, Context, From, Source};
 use crate::time::Now;
 use engine::Engine;
+pub(super) use lines::Form;
 use pattern::Pattern;
 
 /// How often every log is looked at although nothing was heard of it.
@@ -126,21 +127,23 @@ pub enum Join {
     None,
 }
 
-/// The configuration as used.
+/// What is to be read for which source: the configuration as used.
 #[derive(Debug)]
-struct Plan {
-    entries: Vec<Entry>,
+pub(super) struct Plan {
+    pub(super) source: &'static str,
+    pub(super) entries: Vec<Entry>,
 }
 
+/// Some logs that are read alike.
 #[derive(Debug)]
-struct Entry {
-    patterns: Vec<Pattern>,
-    exclude: Vec<Pattern>,
-    kind: Kind,
-    dataset: String,
-    charset: &'static str,
-    join: bool,
-    from_end: bool,
+pub(super) struct Entry {
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) exclude: Vec<Pattern>,
+    pub(super) kind: Kind,
+    pub(super) dataset: String,
+    pub(super) charset: &'static str,
+    pub(super) form: Form,
+    pub(super) from_end: bool,
 }
 
 impl Plan {
@@ -148,7 +151,19 @@ impl Plan {
         let entries = config.path.into_iter().enumerate().map(|(index, path)| {
             Entry::new(path).with_context(|| format!("sources.files.path number {}", index + 1))
         });
-        Ok(Plan { entries: entries.collect::<anyhow::Result<_>>()? })
+        Ok(Plan { source: "files", entries: entries.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// What it would need to read and can't, one line each.
+    pub(super) fn unreadable(&self, root: &Path) -> Vec<String> {
+        let paths: BTreeSet<PathBuf> =
+            self.entries.iter().flat_map(|entry| entry.expand(root)).collect();
+        paths
+            .iter()
+            .filter_map(|path| place::open(path).err().map(|error| (path, error)))
+            .filter(|(_, error)| !error.is_missing())
+            .map(|(path, error)| format!("{}: {error}", path.display()))
+            .collect()
     }
 }
 
@@ -175,7 +190,10 @@ impl Entry {
                 Charset::Utf8 => "utf-8",
                 Charset::Gb18030 => "gb18030",
             },
-            join: config.join == Join::Auto,
+            form: match config.join {
+                Join::Auto => Form::Joined,
+                Join::None => Form::Lines,
+            },
             from_end: config.from == From::End,
         })
     }
@@ -195,9 +213,9 @@ impl Entry {
         found
     }
 
-    fn origin(&self, name: &str) -> Origin {
+    fn origin(&self, source: &str, name: &str) -> Origin {
         Origin {
-            source: "files".to_owned(),
+            source: source.to_owned(),
             path: name.to_owned(),
             dataset: self.dataset.clone(),
             charset: self.charset.to_owned(),
@@ -221,47 +239,45 @@ impl Source for Files {
     }
 
     fn unreadable(&self, root: &Path) -> Vec<String> {
-        let paths: BTreeSet<PathBuf> =
-            self.plan.entries.iter().flat_map(|entry| entry.expand(root)).collect();
-        paths
-            .iter()
-            .filter_map(|path| place::open(path).err().map(|error| (path, error)))
-            .filter(|(_, error)| !error.is_missing())
-            .map(|(path, error)| format!("{}: {error}", path.display()))
-            .collect()
+        self.plan.unreadable(root)
     }
 
     async fn run(&mut self, context: Context) -> anyhow::Result<()> {
-        let mut positions = context.output.positions(place::KEY);
-        positions.extend(context.output.positions(place::MARK));
-        let mut engine = Engine::new(Arc::clone(&self.plan), &context.root, LINGER, positions);
-        let mut watch = Watch::new()?;
-        let mut look = Look::Everywhere;
-        let mut discovered = Instant::now();
-        while !context.stop.is_cancelled() {
-            if look == Look::Everywhere {
-                discovered = Instant::now();
-                engine = blocking(engine, |engine| engine.discover(Now::read())).await?.0;
-                watch.follow(engine.folders());
-            }
-            loop {
-                let (back, chunk) = blocking(engine, |engine| engine.step(Now::read())).await?;
-                engine = back;
-                for (what, problem) in engine.take_reports() {
-                    context.output.report(&what, problem);
-                }
-                let Some(chunk) = chunk else { break };
-                if send(&context, chunk).await.is_err() {
-                    return Ok(());
-                }
-            }
-            look = tokio::select! {
-                () = context.stop.cancelled() => break,
-                look = watch.changed(&mut engine, discovered) => look,
-            };
-        }
-        last_words(&context, engine).await
+        follow(Arc::clone(&self.plan), context).await
     }
+}
+
+/// Reads what a plan names until stopped.
+pub(super) async fn follow(plan: Arc<Plan>, context: Context) -> anyhow::Result<()> {
+    let mut positions = context.output.positions(place::KEY);
+    positions.extend(context.output.positions(place::MARK));
+    let mut engine = Engine::new(plan, &context.root, LINGER, positions);
+    let mut watch = Watch::new()?;
+    let mut look = Look::Everywhere;
+    let mut discovered = Instant::now();
+    while !context.stop.is_cancelled() {
+        if look == Look::Everywhere {
+            discovered = Instant::now();
+            engine = blocking(engine, |engine| engine.discover(Now::read())).await?.0;
+            watch.follow(engine.folders());
+        }
+        loop {
+            let (back, chunk) = blocking(engine, |engine| engine.step(Now::read())).await?;
+            engine = back;
+            for (what, problem) in engine.take_reports() {
+                context.output.report(&what, problem);
+            }
+            let Some(chunk) = chunk else { break };
+            if send(&context, chunk).await.is_err() {
+                return Ok(());
+            }
+        }
+        look = tokio::select! {
+            () = context.stop.cancelled() => break,
+            look = watch.changed(&mut engine, discovered) => look,
+        };
+    }
+    last_words(&context, engine).await
 }
 
 /// Hands over the records that wait for another line, as far as the spool takes them at once: what it

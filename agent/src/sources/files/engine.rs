@@ -34,9 +34,9 @@ use hengwei_protocol::wire::record::Body;
 use hengwei_protocol::{Kind, limits};
 
 use super::Plan;
-use super::place::{self, FileId, Place, Unfit, fingerprint};
+use super::place::{self, FileId, Place, Unfit};
 use super::rotation;
-use super::tail::{Outcome, Tail};
+use super::tail::{Outcome, Tail, start_at_end};
 use crate::sources::Chunk;
 use crate::time::Now;
 use catch_up::{Life, Search, truncation};
@@ -307,7 +307,8 @@ impl Engine {
         now: Now,
     ) {
         let mut place = empty_place(self.name(path), now);
-        if from_end && let Some((offset, digest)) = line_start_at_end(&file) {
+        let form = self.plan.entries[entry].form;
+        if from_end && let Some((offset, digest)) = start_at_end(&file, form) {
             place = Place { offset, digest, size: offset, ..place };
         }
         let log = self.log(path, entry);
@@ -346,7 +347,7 @@ impl Engine {
             self.emit(chunk, id);
             return true;
         }
-        match tail.read(now, log.join) {
+        match tail.read(now, log.form) {
             Ok(Outcome::Lines(records)) => {
                 let place = tail.place.clone();
                 let chunk = log.chunk(records, id, &place);
@@ -427,7 +428,7 @@ impl Engine {
         let surplus = lingering.len().saturating_sub(MAX_LINGERING);
         for index in 0..lingering.len() {
             let Some((mut tail, mut quiet_since)) = lingering.pop_front() else { break };
-            match tail.read(now, log.join) {
+            match tail.read(now, log.form) {
                 Ok(Outcome::Lines(records)) => {
                     chunks.push((log.chunk(records, tail.id, &tail.place), tail.id));
                     quiet_since = now.steady;
@@ -465,7 +466,7 @@ impl Engine {
         let Some(log) = self.logs.get_mut(path) else { return };
         let held_back = tail.place.unread() > 0;
         let records =
-            if held_back { tail.flush(now.wall, log.join).unwrap_or_default() } else { vec![] };
+            if held_back { tail.flush(now.wall, log.form).unwrap_or_default() } else { vec![] };
         // A file without a name or without content has nothing by which it could come back.
         if tail.is_deleted() || tail.place.offset == 0 {
             let chunk = log.forget(records, tail.id);
@@ -536,7 +537,12 @@ impl Engine {
                 }
                 self.marks.insert(pattern.text().to_owned(), now.wall);
                 let key = place::mark(pattern.text());
-                self.outbox.push_back(only_position(entry.kind, key, now.wall.to_string().into()));
+                self.outbox.push_back(only_position(
+                    self.plan.source,
+                    entry.kind,
+                    key,
+                    now.wall.to_string().into(),
+                ));
             }
         }
     }
@@ -578,7 +584,7 @@ impl Engine {
             self.places.remove(&id);
             let entry = self.entry_of(&self.path(&name));
             let kind = entry.map_or(Kind::Log, |entry| self.plan.entries[entry].kind);
-            self.outbox.push_back(only_position(kind, id.key(), Bytes::new()));
+            self.outbox.push_back(only_position(self.plan.source, kind, id.key(), Bytes::new()));
         }
     }
 
@@ -604,8 +610,8 @@ impl Engine {
         self.logs.entry(path.to_owned()).or_insert_with(|| Log {
             entry,
             kind: configured.kind,
-            origin: Arc::new(configured.origin(&name)),
-            join: configured.join,
+            origin: Arc::new(configured.origin(self.plan.source, &name)),
+            form: configured.form,
             name,
             queue: VecDeque::new(),
             attached: false,
@@ -660,8 +666,8 @@ fn empty_place(path: String, now: Now) -> Place {
     Place { path, offset: 0, digest, size: 0, since: now.wall, done: false }
 }
 
-fn only_position(kind: Kind, key: String, value: Bytes) -> Chunk {
-    let origin = Arc::new(Origin { source: "files".into(), ..Origin::default() });
+fn only_position(source: &str, kind: Kind, key: String, value: Bytes) -> Chunk {
+    let origin = Arc::new(Origin { source: source.into(), ..Origin::default() });
     Chunk { kind, origin, records: Vec::new(), position: Some((key, value)) }
 }
 
@@ -672,21 +678,4 @@ const UTF_16: &str =
 fn utf_16(chunk: &Chunk) -> bool {
     let first = chunk.records.first().and_then(|record| record.body.as_ref());
     matches!(first, Some(Body::Original(bytes)) if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff"))
-}
-
-/// The start of the line in progress at a file's end, with its fingerprint: a line half written when
-/// the agent first looks is read whole.
-fn line_start_at_end(file: &std::fs::File) -> Option<(u64, String)> {
-    use std::os::unix::fs::FileExt;
-    let size = file.metadata().ok()?.len();
-    let mut window = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(limits::MAX_ORIGINAL)];
-    let from = size - window.len() as u64;
-    file.read_exact_at(&mut window, from).ok()?;
-    let offset = match window.iter().rposition(|&byte| byte == b'\n') {
-        Some(at) => from + at as u64 + 1,
-        // No newline in the window: a small file is one line in progress, a large one is not text.
-        None if from == 0 => 0,
-        None => size,
-    };
-    Some((offset, fingerprint(file, offset).ok()??))
 }

@@ -36,23 +36,48 @@ pub(super) struct Cut {
     pub(super) held: usize,
 }
 
+/// What the records of a file are made of.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::sources) enum Form {
+    /// One line each.
+    Lines,
+    /// Lines that belong together.
+    Joined,
+    /// So many bytes each, without anything between them.
+    Fixed {
+        /// The bytes of one.
+        size: usize,
+        /// Understands some, of which the last may be torn, that begin at a byte of the file.
+        read: fn(&[u8], u64, i64) -> Vec<NewRecord>,
+    },
+}
+
 /// How a slice is cut.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way {
-    /// Lines that belong together are one record.
-    pub(super) join: bool,
+    pub(super) form: Form,
     /// Nothing is held: no line will come that goes on with the last.
     pub(super) all: bool,
+    /// Where in the file the slice begins.
+    pub(super) at: u64,
 }
 
 /// The finished records at the beginning of `slice`.
 pub(super) fn split(slice: &Bytes, created: i64, way: Way) -> Cut {
+    let join = match way.form {
+        Form::Lines => false,
+        Form::Joined => true,
+        Form::Fixed { size, read } => {
+            let taken = slice.len() - slice.len() % size;
+            return Cut { records: read(&slice[..taken], way.at, created), taken, held: 0 };
+        }
+    };
     let mut records = Vec::new();
     let mut joiner = Joiner::new();
     let (mut start, mut at) = (0, 0);
     while records.len() < MAX_LINES {
         let Some(length) = memchr::memchr(b'\n', &slice[at..]) else { break };
-        let begins = !way.join || joiner.take(&slice[at..at + length]) == Line::Begins;
+        let begins = !join || joiner.take(&slice[at..at + length]) == Line::Begins;
         if begins && start < at {
             push_record(&mut records, slice.slice(start..at - 1), created);
             start = at;
@@ -73,14 +98,16 @@ pub(super) fn split(slice: &Bytes, created: i64, way: Way) -> Cut {
 }
 
 /// All that is left of a file that nobody writes to any more: its last line needs no newline.
-pub(super) fn rest(bytes: Vec<u8>, created: i64, join: bool) -> Vec<NewRecord> {
-    let mut bytes = bytes;
+pub(super) fn rest(mut bytes: Vec<u8>, created: i64, way: Way) -> Vec<NewRecord> {
+    if let Form::Fixed { read, .. } = way.form {
+        return read(&bytes, way.at, created);
+    }
     if bytes.last().is_some_and(|last| *last != b'\n') {
         bytes.push(b'\n');
     }
     let (mut slice, mut records) = (Bytes::from(bytes), Vec::new());
     while !slice.is_empty() {
-        let cut = split(&slice, created, Way { join, all: true });
+        let cut = split(&slice, created, Way { all: true, ..way });
         records.extend(cut.records);
         slice = slice.slice(cut.taken.max(1)..);
     }
@@ -197,6 +224,8 @@ mod tests {
 
     use super::*;
 
+    const JOINED: Way = Way { form: Form::Joined, all: false, at: 0 };
+
     fn texts(records: &[NewRecord]) -> Vec<&[u8]> {
         records
             .iter()
@@ -210,8 +239,8 @@ mod tests {
     #[test]
     fn lines_are_cut_at_newlines_only() {
         let check = |input: &[u8], lines: &[&[u8]], taken: usize| {
-            for join in [false, true] {
-                let cut = split(&Bytes::copy_from_slice(input), 1, Way { join, all: false });
+            for form in [Form::Lines, Form::Joined] {
+                let cut = split(&Bytes::copy_from_slice(input), 1, Way { form, ..JOINED });
                 assert_eq!((texts(&cut.records), cut.taken), (lines.to_vec(), taken));
             }
         };
@@ -229,7 +258,7 @@ mod tests {
     #[test]
     fn lines_that_belong_together_are_one_record() {
         let check = |input: &str, all: bool, lines: &[&str], taken: usize, held: usize| {
-            let cut = split(&Bytes::from(input.to_owned()), 1, Way { join: true, all });
+            let cut = split(&Bytes::from(input.to_owned()), 1, Way { all, ..JOINED });
             let found: Vec<_> =
                 texts(&cut.records).into_iter().map(String::from_utf8_lossy).collect();
             assert_eq!(
@@ -265,13 +294,13 @@ mod tests {
         // One that fills a slice can't be gone on with.
         let full = format!("{head}\n\tat {}", "x".repeat(SLICE));
         check(&full[..SLICE], false, &[head], 27, 0);
-        let lines = rest(format!("{head}\n\tat a\nwords\n{head}\n\tat b").into_bytes(), 1, true);
+        let lines = rest(format!("{head}\n\tat a\nwords\n{head}\n\tat b").into_bytes(), 1, JOINED);
         assert_eq!(lines.len(), 3);
     }
 
     #[test]
     fn short_lines_do_not_fill_memory() {
-        let way = Way { join: true, all: true };
+        let way = Way { all: true, ..JOINED };
         let cut = split(&Bytes::from("x\n".repeat(MAX_LINES + 5)), 1, way);
         assert_eq!((cut.records.len(), cut.taken), (MAX_LINES, MAX_LINES * 2));
     }
@@ -316,8 +345,7 @@ mod tests {
     #[test]
     fn a_line_just_too_long_is_cut_too() {
         let text = vec![b'x'; MAX_ORIGINAL + 1];
-        let way = Way { join: true, all: false };
-        let records = split(&Bytes::from([&text, &b"\n"[..]].concat()), 1, way).records;
+        let records = split(&Bytes::from([&text, &b"\n"[..]].concat()), 1, JOINED).records;
         assert_eq!(records.len(), 2);
         assert_eq!(records[0].length, text.len() as u64);
         assert_eq!(records[0].sha256[..], sha256(&text));

@@ -19,8 +19,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hengwei_protocol::limits::MAX_ORIGINAL;
 
-use super::lines::{self, Long, SLICE, Way};
+use super::lines::{self, Form, Long, SLICE, Way};
 use super::place::{FileId, Place, fingerprint};
 use crate::sources::NewRecord;
 use crate::time::Now;
@@ -94,7 +95,7 @@ impl Tail {
     }
 
     /// Reads the next slice. An error leaves everything as it was.
-    pub(super) fn read(&mut self, now: Now, join: bool) -> io::Result<Outcome> {
+    pub(super) fn read(&mut self, now: Now, form: Form) -> io::Result<Outcome> {
         let Some(file) = &self.file else { return Ok(Outcome::End) };
         let metadata = file.metadata()?;
         let all = self.held.as_ref().is_some_and(|held| held.is_due(now, metadata.len()));
@@ -110,7 +111,8 @@ impl Tail {
         let length = read_full(file, &mut slice, self.reached())?;
         slice.truncate(length);
         let slice = Bytes::from(slice);
-        match self.take(&slice, now, Way { join, all })? {
+        let way = Way { form, all, at: self.reached() };
+        match self.take(&slice, now, way)? {
             None => Ok(Outcome::Truncated),
             Some(Outcome::End) => {
                 self.seen = Some(state(&metadata));
@@ -126,7 +128,7 @@ impl Tail {
 
     /// All that was not handed over, what follows the last newline too: only for a file nobody writes
     /// to any more.
-    pub(super) fn flush(&mut self, created: i64, join: bool) -> io::Result<Vec<NewRecord>> {
+    pub(super) fn flush(&mut self, created: i64, form: Form) -> io::Result<Vec<NewRecord>> {
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let offset;
         let records = match self.long.take() {
@@ -139,7 +141,7 @@ impl Tail {
                 let length = read_full(file, &mut rest, self.place.offset)?;
                 rest.truncate(length);
                 offset = self.place.offset + length as u64;
-                lines::rest(rest, created, join)
+                lines::rest(rest, created, Way { form, all: true, at: self.place.offset })
             }
         };
         self.held = None;
@@ -167,7 +169,8 @@ impl Tail {
     pub(super) fn last_words(&self, created: i64) -> (Vec<NewRecord>, Place) {
         let text = self.held.as_ref().map(|held| held.text.clone()).unwrap_or_default();
         let place = Place { offset: self.place.offset + text.len() as u64, ..self.place.clone() };
-        (lines::rest(text.to_vec(), created, true), place)
+        let way = Way { form: Form::Joined, all: true, at: self.place.offset };
+        (lines::rest(text.to_vec(), created, way), place)
     }
 
     /// Whether the file has no name left.
@@ -201,7 +204,8 @@ impl Tail {
     fn take(&mut self, slice: &Bytes, now: Now, way: Way) -> io::Result<Option<Outcome>> {
         let Some(file) = &self.file else { return Ok(None) };
         let from = self.reached();
-        if self.long.is_none() && slice.len() == SLICE && !slice.contains(&b'\n') {
+        let lines = !matches!(way.form, Form::Fixed { .. });
+        if lines && self.long.is_none() && slice.len() == SLICE && !slice.contains(&b'\n') {
             self.long = Some(Long::new());
         }
         let (records, taken, held) = match &mut self.long {
@@ -250,6 +254,29 @@ impl Tail {
             }
         };
     }
+}
+
+/// The start of the line or record in progress at a file's end, with its fingerprint: one half written
+/// when the agent first looks is read whole.
+pub(super) fn start_at_end(file: &File, form: Form) -> Option<(u64, String)> {
+    let size = file.metadata().ok()?.len();
+    let offset = match form {
+        Form::Fixed { size: one, .. } => size - size % (one as u64),
+        Form::Lines | Form::Joined => line_start_at_end(file, size)?,
+    };
+    Some((offset, fingerprint(file, offset).ok()??))
+}
+
+fn line_start_at_end(file: &File, size: u64) -> Option<u64> {
+    let mut window = vec![0; usize::try_from(size).unwrap_or(usize::MAX).min(MAX_ORIGINAL)];
+    let from = size - window.len() as u64;
+    file.read_exact_at(&mut window, from).ok()?;
+    Some(match window.iter().rposition(|&byte| byte == b'\n') {
+        Some(at) => from + at as u64 + 1,
+        // No newline in the window: a small file is one line in progress, a large one is not text.
+        None if from == 0 => 0,
+        None => size,
+    })
 }
 
 /// Whether the file still begins with what the place knows, and still has the slice at `from`.

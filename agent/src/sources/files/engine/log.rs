@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hengwei_protocol::Kind;
 use hengwei_protocol::wire::Origin;
 
+use crate::sources::files::lines::Form;
 use crate::sources::files::place::{FileId, Place};
 use crate::sources::files::tail::Tail;
 use crate::sources::{Chunk, NewRecord};
@@ -17,8 +18,7 @@ pub(super) struct Log {
     pub(super) entry: usize,
     pub(super) kind: Kind,
     pub(super) origin: Arc<Origin>,
-    /// Whether lines that belong together are one record.
-    pub(super) join: bool,
+    pub(super) form: Form,
     /// The path as text below the root, as it stands in places.
     pub(super) name: String,
     /// Oldest first; the last has the name when `attached`.
