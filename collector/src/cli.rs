@@ -63,6 +63,8 @@ enum Verb {
     Rules(RulesVerb),
     /// Raw logs through decoders and rules: one alert per line
     Replay(replay::ReplayArgs),
+    /// Raw logs through decoders: what is understood of each line, one event per line
+    Decode(replay::DecodeArgs),
     /// Walks the chains of history and names what differs; reads files only. Exit 1 on any finding
     Verify(verify::Args),
     /// Rebuilds the index of a stopped collector from history
@@ -232,6 +234,7 @@ fn run(cli: Cli) -> anyhow::Result<i32> {
             order::run(&Reach::of(cli.config, cli.socket, cli.data), cli.json, verb, out)
         }
         Verb::Replay(args) => replay::replay(&args, out).map(|()| 0),
+        Verb::Decode(args) => replay::decode(&args, out).map(|()| 0),
         Verb::Verify(args) => {
             let (given, config) = (cli.data, cli.config);
             verify::run(&|| data(&config, given.clone()), &args, cli.json, out)

@@ -47,6 +47,34 @@ pub struct Reading {
     /// Dataset of every line, when it is not to be found out.
     #[arg(long, value_name = "NAME", default_value = "")]
     pub dataset: String,
+    /// Charset of every line (`gb18030`, `utf-8` ...), when it is not to be found out.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub charset: String,
+    /// Where the lines are said to be read from, in place of the file's own path.
+    #[arg(long = "as-path", value_name = "PATH")]
+    pub as_path: Option<String>,
+}
+
+/// `decode` arguments.
+#[derive(Debug, clap::Args)]
+pub struct DecodeArgs {
+    /// What raw lines do not say of themselves.
+    #[command(flatten)]
+    pub reading: Reading,
+    /// Raw logs; `/dev/stdin` reads what is piped in.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Runs `decode`: one line per event, `{"line":n,"event":{..}}`, with the number of its first line.
+pub fn decode(args: &DecodeArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    for file in &args.files {
+        each_event(file, &args.reading, &mut |number, event| {
+            let line = serde_json::json!({"line": number, "event": event.to_json()});
+            Ok(writeln!(out, "{line}")?)
+        })?;
+    }
+    Ok(())
 }
 
 /// Runs `replay`: one alert per line, in its final state, in the order they were raised.
@@ -164,9 +192,9 @@ fn raw_records(path: &Path, reading: &Reading, see: SeeRecords<'_>) -> anyhow::R
     };
     let origin = Origin {
         source: "files".into(),
-        path: path.display().to_string(),
+        path: reading.as_path.clone().unwrap_or_else(|| path.display().to_string()),
         dataset: reading.dataset.clone(),
-        charset: String::new(),
+        charset: reading.charset.clone(),
     };
     let mut reader = std::io::BufReader::new(file);
     let (mut bodies, mut gather) = (Vec::new(), Gather::new());
@@ -360,4 +388,40 @@ fn typed(event: &serde_json::Map<String, serde_json::Value>) -> Result<Vec<Field
 
 fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
     Ok(yaml_serde::from_str(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decode_tells_what_is_understood_of_each_record() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("some.log");
+        // The second record has two lines; the third is in GB18030.
+        let lines = b"Nov 20 08:00:00 db su: (to root) a on pts/0\n\
+            2026-11-20 08:00:01 ERROR his.Pay - failed\n\tat his.Pay.run(Pay.java:7)\n\xb5\xc7\xc2\xbc\n";
+        std::fs::write(&file, lines).expect("room");
+        let reading = Reading {
+            tz: "Asia/Shanghai".into(),
+            year: Some(2026),
+            dataset: String::new(),
+            charset: "gb18030".into(),
+            as_path: Some("/var/log/x.log".into()),
+        };
+        let mut out = Vec::new();
+        decode(&DecodeArgs { reading, files: vec![file] }, &mut out).expect("it reads");
+        let events: Vec<serde_json::Value> = out
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).expect("NDJSON"))
+            .collect();
+        let field = |at: usize, name: &str| events[at]["event"][name].clone();
+        assert_eq!(events.iter().map(|event| &event["line"]).collect::<Vec<_>>(), [1, 2, 4]);
+        assert_eq!(field(0, "user.effective.name"), "root");
+        assert_eq!(field(0, "@timestamp"), "2026-11-20T00:00:00Z");
+        assert_eq!(field(0, "log.file.path"), "/var/log/x.log");
+        assert!(field(1, "event.original").as_str().expect("text").contains("\n\tat his.Pay"));
+        assert_eq!(field(2, "event.original"), "登录");
+    }
 }

@@ -267,7 +267,13 @@ mod tests {
         std::fs::write(path("rules.yml"), RULES).unwrap();
         std::fs::write(path("events.ndjson"), EVENTS).unwrap();
         std::fs::write(path("auth.log"), LOG).unwrap();
-        let reading = Reading { tz: "UTC".into(), year: Some(2026), dataset: String::new() };
+        let reading = Reading {
+            tz: "UTC".into(),
+            year: Some(2026),
+            dataset: String::new(),
+            charset: String::new(),
+            as_path: None,
+        };
         let mut args = ExplainArgs {
             rules: vec![path("rules.yml")],
             rule: rule.to_owned(),
