@@ -19,7 +19,10 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("loaded_firewall_rule", "loaded_firewall_rule_to", "ours ends where the object begins"),
     ("accepted_connection", "accepted_connection_from", "the same"),
     ("listened_for_connections", "listen_for_connections", "ours is in the past, as all are"),
-    ("error", "error", "the same word"),
+    ("promiscuous_mode_left", "changed_promiscuous_mode_on_device", "ours says which way"),
+    ("allowed_by_apparmor_policy", "violated_apparmor_policy", "a profile that only complains"),
+    ("failure", "success", "ours is what the policy decided, theirs what the call returned"),
+    ("nothing", "failure", "a connection in progress has not failed"),
 ];
 
 fn corpora() -> Option<PathBuf> {
@@ -109,13 +112,20 @@ fn compare(ours: &Json, theirs: &Json) -> Vec<(&'static str, String, String)> {
         let theirs = match text(theirs) {
             word if *name == "event.action" => word.replace('-', "_"),
             word if *name == "event.outcome" => word.replace("fail", "failure"),
-            tags if *name == "hengwei.audit.key" && tags.matches('"').count() == 2 => {
-                tags.trim_matches(['[', ']', '"']).to_owned()
+            tags if *name == "hengwei.audit.key" => {
+                tags.split('"').nth(1).unwrap_or_default().to_owned()
             }
             other => other,
         };
+        // A key may be named `key=net`: they take the first word for their own.
+        let ours = ours.get(*name).map(|value| match value {
+            Json::Array(values) if *name != "process.args" => {
+                values.first().map_or_else(String::new, text)
+            }
+            value => text(value).trim_start_matches("key=").to_owned(),
+        });
         // They write the unset id as a word, we leave it out.
-        let Some(ours) = ours.get(*name).map(text) else {
+        let Some(ours) = ours else {
             if theirs != "unset" {
                 compared.push((*name, "nothing".to_owned(), theirs));
             }
