@@ -25,6 +25,8 @@ mod json;
 mod modsecurity;
 mod mongodb;
 mod mysql;
+mod kernel;
+mod netfilter;
 mod out;
 mod pairs;
 mod pam;
@@ -92,6 +94,7 @@ pub const DECODERS: &[Decoder] = &[
     postgresql::KINGBASE,
     access::DECODER,
     windows::DECODER,
+    kernel::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,

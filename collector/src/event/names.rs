@@ -248,6 +248,11 @@ known! {
     FILE_HASH_MD5 = "file.hash.md5",
     FILE_HASH_SHA1 = "file.hash.sha1",
 
+    DEVICE_MANUFACTURER = "device.manufacturer",
+    DEVICE_MODEL_IDENTIFIER = "device.model.identifier",
+    DEVICE_MODEL_NAME = "device.model.name",
+    DEVICE_SERIAL_NUMBER = "device.serial_number",
+
     HOST_OS_NAME = "host.os.name",
     HOST_OS_VERSION = "host.os.version",
     HOST_OS_KERNEL = "host.os.kernel",
@@ -316,6 +321,8 @@ known! {
     HENGWEI_USER_SHELL = "hengwei.user.shell",
     HENGWEI_GROUP_MEMBERS = "hengwei.group.members",
     HENGWEI_INTERFACE_NAME = "hengwei.interface.name",
+    HENGWEI_NETWORK_TCP_FLAGS = "hengwei.network.tcp_flags",
+    HENGWEI_USB_PORT = "hengwei.usb.port",
     HENGWEI_SOCKET_SCOPE = "hengwei.socket.scope",
     HENGWEI_SOCKET_EPHEMERAL = "hengwei.socket.ephemeral",
     HENGWEI_SERVICE_ENABLED = "hengwei.service.enabled",
