@@ -14,22 +14,28 @@
 mod access;
 mod accounts;
 mod audit;
+mod bind;
 mod charset;
+mod clamav;
 mod cron;
 mod csv;
+mod daemons;
+mod dnsmasq;
 mod error_log;
 mod gear;
 mod haproxy;
 mod iis;
 mod json;
+mod kernel;
 mod modsecurity;
 mod mongodb;
 mod mysql;
-mod kernel;
 mod netfilter;
 mod out;
+mod packages;
 mod pairs;
 mod pam;
+mod polkit;
 mod postgresql;
 mod redis;
 mod route;
@@ -44,6 +50,7 @@ mod systemd;
 mod time;
 mod trail;
 mod typed;
+mod vsftpd;
 mod windows;
 
 use std::borrow::Borrow;
@@ -95,6 +102,17 @@ pub const DECODERS: &[Decoder] = &[
     access::DECODER,
     windows::DECODER,
     kernel::DECODER,
+    polkit::DECODER,
+    packages::DPKG,
+    packages::APT,
+    packages::YUM,
+    clamav::DECODER,
+    vsftpd::DECODER,
+    bind::DECODER,
+    dnsmasq::DECODER,
+    daemons::CLOCK,
+    daemons::LOGGING,
+    daemons::FIREWALLD,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,

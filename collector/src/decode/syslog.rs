@@ -21,8 +21,10 @@ const MAX_PARAMETERS: usize = 64;
 /// Facilities whose messages are security events: auth, authpriv, audit.
 const SECURITY_FACILITIES: [u8; 3] = [4, 10, 13];
 /// What stands behind the stamp in the logs of applications, where syslog has the host.
-const LEVELS: &[&str] =
-    &["TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "PANIC"];
+const LEVELS: &[&str] = &[
+    "TRACE", "DEBUG", "SUBDEBUG", "DDEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR",
+    "CRITICAL", "FATAL", "PANIC",
+];
 
 /// What is left of a line.
 #[derive(Debug, PartialEq, Eq)]

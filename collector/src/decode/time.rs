@@ -227,6 +227,19 @@ pub(crate) fn slashes(bytes: &[u8]) -> Option<(Stamp, usize)> {
     Some((Stamp { year: Some(year), month, day, ..time }, at))
 }
 
+/// `01-Mar-2026 10:00:00.123`: the stamp and its length.
+pub(crate) fn dashed(bytes: &[u8]) -> Option<(Stamp, usize)> {
+    let day = two(bytes, 0)?;
+    let month = month(bytes.get(3..6)?)?;
+    let year = four(bytes, 7)?;
+    if [bytes.get(2)?, bytes.get(6)?, bytes.get(11)?] != [&b'-', &b'-', &b' '] {
+        return None;
+    }
+    let mut at = 12;
+    let time = clock_time(bytes, &mut at)?;
+    Some((Stamp { year: Some(year), month, day, ..time }, at))
+}
+
 fn date(bytes: &[u8], separator: u8) -> Option<(i16, u8, u8)> {
     let year = four(bytes, 0)?;
     let marks = [*bytes.get(4)?, *bytes.get(7)?];
