@@ -21,16 +21,20 @@ mod cron;
 mod csv;
 mod daemons;
 mod dnsmasq;
+mod dameng;
 mod error_log;
 mod gear;
 mod haproxy;
 mod iis;
+mod gear;
+mod java;
 mod json;
 mod kernel;
 mod modsecurity;
 mod mongodb;
 mod mysql;
 mod netfilter;
+mod oracle;
 mod out;
 mod packages;
 mod pairs;
@@ -41,6 +45,7 @@ mod redis;
 mod route;
 mod scan;
 mod sql;
+mod sqlserver;
 mod squid;
 mod sshd;
 mod su;
@@ -95,10 +100,14 @@ pub const DECODERS: &[Decoder] = &[
     squid::DECODER,
     iis::DECODER,
     mysql::DECODER,
+    dameng::DECODER,
+    oracle::DECODER,
+    sqlserver::DECODER,
     mongodb::DECODER,
     redis::DECODER,
     postgresql::DECODER,
     postgresql::KINGBASE,
+    java::DECODER,
     access::DECODER,
     windows::DECODER,
     kernel::DECODER,

@@ -294,7 +294,8 @@ pub(crate) fn offset(bytes: &[u8]) -> Option<(i32, usize)> {
         .then(|| (sign * (i32::from(hours) * 3_600 + i32::from(minutes) * 60), minutes_at + 2))
 }
 
-fn month(name: &[u8]) -> Option<u8> {
+/// The number of a month from its English name of three letters.
+pub(crate) fn month(name: &[u8]) -> Option<u8> {
     let index = MONTHS.iter().position(|month| month.as_slice() == name)?;
     u8::try_from(index + 1).ok()
 }

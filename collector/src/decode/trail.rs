@@ -41,6 +41,8 @@ pub(crate) enum Part {
     Application,
     Host,
     Rows,
+    /// Known, and of no use to anybody.
+    Ignored,
 }
 
 /// Values of one record; what stands behind them is left out.
@@ -104,7 +106,7 @@ pub(crate) fn write(parts: &[(Part, &str)], twice: bool, out: &mut Out) {
         (Part::Message, names::ERROR_MESSAGE),
         (Part::Session, names::DB_SESSION_ID),
         (Part::Application, names::HENGWEI_DB_APPLICATION),
-        (Part::Host, names::SOURCE_DOMAIN),
+        (Part::Host, names::HENGWEI_DB_CLIENT_HOST),
     ] {
         if let Some(value) = said(part) {
             out.text(id, value);

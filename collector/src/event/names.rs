@@ -145,6 +145,7 @@ known! {
     PROCESS_EXECUTABLE = "process.executable",
     PROCESS_COMMAND_LINE = "process.command_line",
     PROCESS_WORKING_DIRECTORY = "process.working_directory",
+    PROCESS_THREAD_NAME = "process.thread.name",
     PROCESS_THREAD_ID = "process.thread.id",
     PROCESS_CPU_PCT = "process.cpu.pct",
     PROCESS_MEMORY_RSS_BYTES = "process.memory.rss.bytes",
@@ -195,6 +196,8 @@ known! {
     HENGWEI_DB_COMMAND = "hengwei.db.command",
     HENGWEI_DB_OBJECT = "hengwei.db.object",
     HENGWEI_DB_OBJECT_TYPE = "hengwei.db.object_type",
+    HENGWEI_DB_CLIENT_HOST = "hengwei.db.client_host",
+    HENGWEI_DB_ID = "hengwei.db.id",
     HENGWEI_DB_ROLE = "hengwei.db.role",
     HENGWEI_DB_SCHEMA = "hengwei.db.schema",
     HENGWEI_DB_PARAMETERS = "hengwei.db.parameters",
@@ -354,6 +357,9 @@ known! {
     HENGWEI_WEB_BACKEND = "hengwei.web.backend",
     HENGWEI_WEB_SERVER = "hengwei.web.server",
     HENGWEI_WEB_CAPTURED = "hengwei.web.captured",
+
+    HENGWEI_ERROR_CAUSE_TYPE = "hengwei.error.cause.type",
+    HENGWEI_ERROR_CAUSE_MESSAGE = "hengwei.error.cause.message",
 
     HENGWEI_AUDIT_RECORD = "hengwei.audit.record",
     HENGWEI_AUDIT_KEY = "hengwei.audit.key",
