@@ -90,11 +90,19 @@ fn looks_like(line: &str) -> bool {
         Some(b'{') => audit::looks_like_json(line),
         _ => {
             general(line).is_some()
-                || error_head(line).is_some()
+                || error_head(line).is_some_and(|(_, thread, level, said)| certain(line, thread, level, said))
                 || audit::looks_like(line)
                 || stamp(line).is_some_and(|(_, rest)| rest.starts_with(" server_audit: "))
         }
     }
+}
+
+/// Whether the head of an error log's line is MySQL's without anybody saying so: other programs write a
+/// level in brackets too.
+fn certain(line: &str, thread: &str, level: &str, said: &str) -> bool {
+    let short = line.as_bytes().get(6) == Some(&b' ');
+    let own_word = matches!(level, "note" | "warning" | "system");
+    said.starts_with("[MY-") || own_word && (short || !thread.is_empty())
 }
 
 /// Reads one record.
