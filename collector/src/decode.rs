@@ -41,6 +41,7 @@ mod pairs;
 mod pam;
 mod polkit;
 mod postgresql;
+mod python;
 mod redis;
 mod route;
 mod scan;
@@ -108,6 +109,7 @@ pub const DECODERS: &[Decoder] = &[
     postgresql::DECODER,
     postgresql::KINGBASE,
     java::DECODER,
+    python::DECODER,
     access::DECODER,
     windows::DECODER,
     kernel::DECODER,

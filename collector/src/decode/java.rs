@@ -83,10 +83,8 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let (first, below) = text.split_once('\n').unwrap_or((text, ""));
     let Some(head) = head(first) else { return false };
     let known = !line.configured.is_empty() || line.program.is_some();
-    if !head.is_certain() && !(known && head.level.is_some()) && !trace::has_frames(below) {
-        return false;
-    }
-    entry(&Head { below, ..head }, out)
+    let enough = head.is_certain() || known && head.level.is_some() || trace::has_frames(below);
+    enough && entry(&Head { below, ..head }, out)
 }
 
 /// What a head says.

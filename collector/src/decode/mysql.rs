@@ -90,7 +90,8 @@ fn looks_like(line: &str) -> bool {
         Some(b'{') => audit::looks_like_json(line),
         _ => {
             general(line).is_some()
-                || error_head(line).is_some_and(|(_, thread, level, said)| certain(line, thread, level, said))
+                || error_head(line)
+                    .is_some_and(|(_, thread, level, said)| certain(line, thread, level, said))
                 || audit::looks_like(line)
                 || stamp(line).is_some_and(|(_, rest)| rest.starts_with(" server_audit: "))
         }

@@ -137,7 +137,8 @@ fn dated(line: &str, out: &mut Out) {
     let offset_secs = zone.and_then(|zone| {
         let hours: i32 = zone.get(..3)?.parse().ok()?;
         let minutes: i32 = zone.get(4..6)?.parse().ok()?;
-        Some(hours * 3_600 + hours.signum() * minutes * 60)
+        let known = hours.abs() < 24 && (0..60).contains(&minutes);
+        known.then_some(hours * 3_600 + hours.signum() * minutes * 60)
     });
     out.stamp(&Stamp { offset_secs, ..stamp });
 }

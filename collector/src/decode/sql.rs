@@ -152,11 +152,10 @@ struct Read<'a> {
 
 fn read(text: &str) -> Read<'_> {
     let mut read = Read::default();
-    let mut tokens = Tokens { rest: text, left: MAX_TOKENS };
     let mut fresh = true;
     // Whether the next name is the table, and of which statement we are inside.
     let (mut expects, mut verb) = (false, "");
-    while let Some(token) = tokens.next() {
+    for token in (Tokens { rest: text, left: MAX_TOKENS }) {
         if token == ";" {
             fresh = true;
             continue;
@@ -177,11 +176,11 @@ fn read(text: &str) -> Read<'_> {
             expects = matches!(verb, "update" | "truncate" | "copy" | "table");
             continue;
         }
-        if verb == "with" {
-            if let Some(write) = WRITES.iter().find(|write| write.eq_ignore_ascii_case(token)) {
-                push(&mut read.operations, write);
-                verb = write;
-            }
+        if verb == "with"
+            && let Some(write) = WRITES.iter().find(|write| write.eq_ignore_ascii_case(token))
+        {
+            push(&mut read.operations, write);
+            verb = write;
         }
         if read.operations.len() > 1 || read.table.is_some() {
             continue;
