@@ -23,6 +23,7 @@ mod daemons;
 mod dnsmasq;
 mod dameng;
 mod error_log;
+mod firewall;
 mod gear;
 mod haproxy;
 mod iis;
@@ -35,6 +36,7 @@ mod mongodb;
 mod mysql;
 mod netfilter;
 mod oracle;
+mod network;
 mod out;
 mod packages;
 mod pairs;
@@ -127,6 +129,9 @@ pub const DECODERS: &[Decoder] = &[
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
+    access::DECODER,
+    firewall::GAP,
+    firewall::DECODER,
 ];
 
 /// Datasets that are security events whoever wrote them.

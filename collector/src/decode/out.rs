@@ -112,6 +112,11 @@ impl Out {
         }
     }
 
+    /// Whether the record at hand has a field; for what is written last.
+    pub(crate) fn has(&self, id: FieldId) -> bool {
+        self.fields.get(self.first..).unwrap_or_default().iter().any(|(known, _)| *known == id)
+    }
+
     /// A text that is present and not empty.
     pub(crate) fn some(&mut self, id: FieldId, value: &str) {
         if !value.is_empty() {

@@ -67,14 +67,14 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Takes the backslashes before quotes and backslashes away. Others stay: `C:\new` is a path.
+/// Takes the backslashes before quotes, signs and backslashes away. Others stay: `C:\new` is a path.
 fn unescape(value: &str) -> Cow<'_, str> {
     let mut text = String::with_capacity(value.len());
     let mut rest = value;
     while let Some((before, behind)) = rest.split_once('\\') {
         text.push_str(before);
         match behind.chars().next() {
-            Some(known @ ('"' | '\'' | '\\')) => {
+            Some(known @ ('"' | '\'' | '\\' | '=' | '|')) => {
                 text.push(known);
                 rest = &behind[1..];
             }

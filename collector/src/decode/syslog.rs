@@ -9,9 +9,9 @@
 
 use syslog_loose::{Message, ProcId, StructuredElement, Variant, parse_message_with_year_exact};
 
-use super::gear;
 use super::out::Out;
 use super::time::{Stamp, bsd, iso, offset, year_after};
+use super::{gear, network};
 use crate::event::{FieldId, names};
 
 /// The longest name a program or host is believed to have.
@@ -200,6 +200,10 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
         None => (None, rest),
     };
     let message = rest.strip_prefix(':')?;
+    if pid.is_none() && !message.is_empty() && !message.starts_with(' ') && network::known(program)
+    {
+        return None;
+    }
     let program = base_name(program);
     out.text(names::PROCESS_NAME, program);
     if let Some(pid) = pid {

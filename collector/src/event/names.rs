@@ -117,6 +117,7 @@ known! {
     RULE_RULESET = "rule.ruleset",
     THREAT_TECHNIQUE_ID = "threat.technique.id",
     VULNERABILITY_ID = "vulnerability.id",
+    GAP_GATEWAY_TASK = "gap_gateway.task",
     DNS_QUESTION_NAME = "dns.question.name",
     DNS_QUESTION_TYPE = "dns.question.type",
     DNS_QUESTION_CLASS = "dns.question.class",

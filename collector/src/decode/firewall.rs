@@ -1,0 +1,86 @@
+//! Firewalls, gateways and gap gateways nobody wrote a decoder for: lines of keys and values.
+//!
+//! In: any line that gives an address, and enough of what only such appliances give (ports, a protocol,
+//! an action, a policy, a user), under any of the spellings of `network/aliases.rs` and in any way to write
+//! pairs. Out: see [`super::network`]. A gap gateway's line (网闸) tells of a task that carried a file or rows
+//! of a database across; it needs no address.
+//!
+//! Prose and other programs' lines are left alone: an address must really be one, and words that others use
+//! too, such as `user` or `status`, count little.
+
+use super::network::{self, Dialect, Meaning};
+use super::out::Out;
+use super::{ANY, Decoder, Line, Looks, pairs};
+use crate::event::names;
+
+pub(crate) const DECODER: Decoder = Decoder {
+    name: "firewall",
+    datasets: &["firewall"],
+    programs: &[],
+    paths: &[],
+    looks: Looks { first: ANY, test: looks_like },
+    security: false,
+    decode,
+};
+
+pub(crate) const GAP: Decoder = Decoder {
+    name: "gap_gateway",
+    datasets: &["gap_gateway"],
+    programs: &["gap", "gapd", "netgap", "gap_gateway"],
+    paths: &[],
+    looks: Looks { first: ANY, test: looks_like_gap },
+    security: false,
+    decode: decode_gap,
+};
+
+/// The shortest line with an address and more.
+const SHORTEST: usize = 16;
+/// What Chinese gap gateways write somewhere in a line.
+const GAP_WORDS: &[&str] = &["任务", "网闸", "摆渡", "交换", "隔离", "同步"];
+
+fn looks_like(line: &str) -> bool {
+    line.len() >= SHORTEST && memchr::memchr3(b'=', b':', 0xEF, line.as_bytes()).is_some()
+}
+
+fn looks_like_gap(line: &str) -> bool {
+    !line.is_ascii() && GAP_WORDS.iter().any(|word| line.contains(word))
+}
+
+fn decode(line: &Line<'_>, out: &mut Out) -> bool {
+    let Some(style) = pairs::sniff(line.message, network::known) else { return false };
+    let facts = network::read(line.message, style, Dialect::plain("firewall"), out);
+    if !facts.enough() {
+        return false;
+    }
+    facts.conclude(out);
+    true
+}
+
+fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
+    let told = line.configured == "gap_gateway"
+        || line.program.is_some_and(|program| GAP.programs.contains(&program));
+    let Some(style) = pairs::sniff(line.message, known_to_gap) else { return false };
+    let mut facts = network::read(line.message, style, Dialect::plain("gap_gateway"), out);
+    let exchanges = facts.exchanges();
+    if !exchanges && !(told && facts.enough()) {
+        return false;
+    }
+    out.word(names::OBSERVER_TYPE, "gap_gateway");
+    facts.conclude(out);
+    true
+}
+
+fn known_to_gap(key: &str) -> bool {
+    const CARRIED: &[crate::event::FieldId] = &[
+        names::GAP_GATEWAY_TASK,
+        names::FILE_NAME,
+        names::FILE_PATH,
+        names::DB_NAME,
+        names::DB_TABLE,
+    ];
+    network::meaning(key).is_some_and(|meaning| {
+        meaning.weight() > 0
+            || meaning == Meaning::Direction
+            || matches!(meaning, Meaning::Field(id) if CARRIED.contains(&id))
+    })
+}
