@@ -15,6 +15,7 @@ mod access;
 mod accounts;
 mod audit;
 mod bind;
+mod cef;
 mod charset;
 mod clamav;
 mod cron;
@@ -126,6 +127,7 @@ pub const DECODERS: &[Decoder] = &[
     daemons::CLOCK,
     daemons::LOGGING,
     daemons::FIREWALLD,
+    cef::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
