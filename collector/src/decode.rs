@@ -37,6 +37,7 @@ mod mongodb;
 mod mysql;
 mod netfilter;
 mod oracle;
+mod leef;
 mod network;
 mod out;
 mod packages;
@@ -128,6 +129,7 @@ pub const DECODERS: &[Decoder] = &[
     daemons::LOGGING,
     daemons::FIREWALLD,
     cef::DECODER,
+    leef::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
