@@ -38,6 +38,7 @@ mod mysql;
 mod netfilter;
 mod oracle;
 mod leef;
+mod logfmt;
 mod network;
 mod out;
 mod packages;
@@ -136,6 +137,7 @@ pub const DECODERS: &[Decoder] = &[
     access::DECODER,
     firewall::GAP,
     firewall::DECODER,
+    logfmt::DECODER,
 ];
 
 /// Datasets that are security events whoever wrote them.
