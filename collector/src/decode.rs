@@ -49,6 +49,7 @@ mod postgresql;
 mod python;
 mod redis;
 mod route;
+mod sangfor;
 mod scan;
 mod sql;
 mod sqlserver;
@@ -131,6 +132,7 @@ pub const DECODERS: &[Decoder] = &[
     daemons::FIREWALLD,
     cef::DECODER,
     leef::DECODER,
+    sangfor::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
