@@ -18,6 +18,7 @@ mod bind;
 mod cef;
 mod charset;
 mod clamav;
+mod cisco;
 mod cron;
 mod csv;
 mod daemons;
@@ -132,6 +133,7 @@ pub const DECODERS: &[Decoder] = &[
     daemons::FIREWALLD,
     cef::DECODER,
     leef::DECODER,
+    cisco::DECODER,
     sangfor::DECODER,
     json::DECODER,
     error_log::NGINX,

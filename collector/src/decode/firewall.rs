@@ -38,6 +38,34 @@ const SHORTEST: usize = 16;
 /// What Chinese gap gateways write somewhere in a line.
 const GAP_WORDS: &[&str] = &["任务", "网闸", "摆渡", "交换", "隔离", "同步"];
 
+/// A gap gateway's own keys.
+const GAPS: Dialect = Dialect { vendor: "gap_gateway", own: |key| is_task(key).then_some(TASK) };
+const TASK: Meaning = Meaning::Field(names::GAP_GATEWAY_TASK);
+/// What a task is called.
+const TASKS: &[&str] = &[
+    "任务",
+    "任务名",
+    "任务名称",
+    "任务号",
+    "任务ID",
+    "任务id",
+    "交换任务",
+    "同步任务",
+    "通道",
+    "通道名称",
+    "task",
+    "taskname",
+    "task_name",
+    "taskid",
+    "task_id",
+    "jobname",
+    "job_name",
+];
+
+fn is_task(key: &str) -> bool {
+    TASKS.contains(&key)
+}
+
 fn looks_like(line: &str) -> bool {
     line.len() >= SHORTEST && memchr::memchr3(b'=', b':', 0xEF, line.as_bytes()).is_some()
 }
@@ -60,7 +88,7 @@ fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
     let told = line.configured == "gap_gateway"
         || line.program.is_some_and(|program| GAP.programs.contains(&program));
     let Some(style) = pairs::sniff(line.message, known_to_gap) else { return false };
-    let mut facts = network::read(line.message, style, Dialect::plain("gap_gateway"), out);
+    let mut facts = network::read(line.message, style, GAPS, out);
     let exchanges = facts.exchanges();
     if !exchanges && !(told && facts.enough()) {
         return false;
@@ -71,16 +99,12 @@ fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
 }
 
 fn known_to_gap(key: &str) -> bool {
-    const CARRIED: &[crate::event::FieldId] = &[
-        names::GAP_GATEWAY_TASK,
-        names::FILE_NAME,
-        names::FILE_PATH,
-        names::DB_NAME,
-        names::DB_TABLE,
-    ];
-    network::meaning(key).is_some_and(|meaning| {
-        meaning.weight() > 0
-            || meaning == Meaning::Direction
-            || matches!(meaning, Meaning::Field(id) if CARRIED.contains(&id))
-    })
+    const CARRIED: &[crate::event::FieldId] =
+        &[names::FILE_NAME, names::FILE_PATH, names::DB_NAME, names::DB_TABLE];
+    is_task(key)
+        || network::meaning(key).is_some_and(|meaning| {
+            meaning.weight() > 0
+                || meaning == Meaning::Direction
+                || matches!(meaning, Meaning::Field(id) if CARRIED.contains(&id))
+        })
 }

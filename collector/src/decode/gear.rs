@@ -70,6 +70,22 @@ fn huawei(text: &str) -> bool {
     matches!(text.as_bytes(), [b'%', b'%', a, b, ..] if a.is_ascii_digit() && b.is_ascii_digit())
 }
 
+/// Writes the severity that a mark says, on syslog's scale, unless a priority said it.
+pub(super) fn severity(severity: u8, out: &mut Out) {
+    if !out.has(names::LOG_SYSLOG_SEVERITY_CODE) {
+        out.integer(names::LOG_SYSLOG_SEVERITY_CODE, severity.into());
+    }
+}
+
+/// Whether a tag is the code of a Comware or VRP line: `IPSTRAP/4/THREATTRAP`.
+pub(super) fn is_code(tag: &str) -> bool {
+    let mut parts = tag.split('/').skip(1);
+    parts
+        .next()
+        .is_some_and(|part| part.len() == 1 && part.bytes().all(|byte| byte.is_ascii_digit()))
+        && parts.next().is_some()
+}
+
 /// Whether a line begins with `key=`.
 pub(super) fn begins_pair(line: &str) -> bool {
     let end = line
@@ -158,8 +174,15 @@ pub(super) fn numbered<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
             }
             return Some(bare(rest));
         }
-        if let Some((stamp, length)) = bsd(rest.as_bytes()).or_else(|| iso(rest.as_bytes())) {
-            let behind = rest.get(length..)?;
+        // NX-OS puts the year first: `2026 Nov 22 08:00:00 CST: `.
+        let year = rest.get(..4).filter(|_| rest.as_bytes().get(4) == Some(&b' '));
+        let year = year
+            .and_then(|year| year.parse::<i16>().ok())
+            .filter(|year| (1970..2200).contains(year));
+        let dated = if year.is_some() { rest.get(5..)? } else { rest };
+        if let Some((stamp, length)) = bsd(dated.as_bytes()).or_else(|| iso(dated.as_bytes())) {
+            let stamp = Stamp { year: year.or(stamp.year), ..stamp };
+            let behind = dated.get(length..)?;
             // A zone may be named before the colon; a name says too little to reckon with.
             let (zone, behind) = behind.split_once(':')?;
             if zone.len() > MAX_NAME {
@@ -217,6 +240,7 @@ mod tests {
             ("<190>Nov 22 08:00:00.123: ", "08:00:00.123", ""),
             ("<190>Nov 22 08:00:00 CST: ", "08:00:00", ""),
             ("<190>Nov 22 2026 08:00:00: ", "08:00:00", ""),
+            ("<190>: 2026 Nov 22 08:00:00 CST: ", "08:00:00", ""),
             ("<190>31: 1w2d: ", "", ""),
             ("<190>31: 00:00:46: ", "", ""),
             ("<190>Nov 22 08:00:00 sw01 : ", "08:00:00", "sw01"),

@@ -104,6 +104,7 @@ pub(crate) struct Facts<'a> {
     kind: Option<&'a str>,
     operation: Option<&'a str>,
     result: Option<&'a str>,
+    happened: Option<Happening>,
     text: Option<&'a str>,
     has_severity: bool,
     has_url: bool,
@@ -135,6 +136,7 @@ impl<'a> Facts<'a> {
             kind: None,
             operation: None,
             result: None,
+            happened: None,
             text: None,
             has_severity: false,
             has_url: false,
@@ -174,6 +176,16 @@ impl<'a> Facts<'a> {
     /// Which kind of line it says it is.
     pub(crate) fn kind(&self) -> Option<&'a str> {
         self.kind
+    }
+
+    /// Says what happened, where a header does.
+    pub(crate) fn set_happening(&mut self, happening: Happening) {
+        self.happened = Some(happening);
+    }
+
+    /// Sets how it went, where a header says it.
+    pub(crate) fn set_result(&mut self, result: &'a str) {
+        self.result = Some(result);
     }
 
     /// Sets the kind of a line whose header says it.
@@ -264,7 +276,7 @@ impl<'a> Facts<'a> {
                 }
             }
             Meaning::Action => match self.action {
-                None => self.action = Some(value),
+                None => self.action = Some(unnumbered(value)),
                 Some(before) => {
                     let kind = |text| words::verdict(text).and_then(|verdict| verdict.kind);
                     let (first, second) = (kind(before), kind(value));
@@ -342,6 +354,7 @@ impl<'a> Facts<'a> {
                 self.has_task |= id == names::GAP_GATEWAY_TASK;
                 text(id, &pair, out);
             }
+            Meaning::Keep => self.keep(pair, out),
             Meaning::Lower(id) => lower(id, value, out),
             Meaning::Count(id) => match value.parse() {
                 Ok(count) => out.integer(id, count),
@@ -390,8 +403,23 @@ impl<'a> Facts<'a> {
         self.name.clear();
         self.name.push_str(self.dialect.vendor);
         self.name.push('.');
+        // The number that Comware puts behind a key says nothing that the key does not.
+        let key = match key.strip_suffix(')').and_then(|key| key.rsplit_once('(')) {
+            Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => key,
+        };
         self.name.extend(key.chars().map(|char| if char.is_whitespace() { '_' } else { char }));
         FieldId::outside(&self.name)
+    }
+}
+
+/// A word without the number that some put before it: `(8)Session created`.
+fn unnumbered(value: &str) -> &str {
+    match value.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+        Some((number, word)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            word.trim_start()
+        }
+        _ => value,
     }
 }
 

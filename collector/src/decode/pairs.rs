@@ -344,7 +344,7 @@ fn key_before(text: &str, end: usize, known: &impl Fn(&str) -> bool) -> Option<O
     let bytes = text.as_bytes();
     let stop = end.saturating_sub(MAX_KEY);
     let end = trim_back(bytes, end, stop);
-    let mut start = end;
+    let mut start = before_number(bytes, end);
     let mut best = None;
     for _ in 0..MAX_WORDS {
         start = word_back(bytes, start, stop);
@@ -371,6 +371,19 @@ fn key_before(text: &str, end: usize, known: &impl Fn(&str) -> bool) -> Option<O
             _ => Between::Blank,
         },
     }))
+}
+
+/// Before the number in brackets that Comware puts behind its keys: `SrcIPAddr(1003)`.
+fn before_number(bytes: &[u8], end: usize) -> usize {
+    const MAX_NUMBER: usize = 6;
+    let head = bytes.get(end.saturating_sub(MAX_NUMBER + 2)..end).unwrap_or_default();
+    let digits = |inside: &[u8]| inside.iter().all(u8::is_ascii_digit);
+    let open = || {
+        let inside = head.strip_suffix(b")")?;
+        let open = memchr::memrchr(b'(', inside)?;
+        digits(inside.get(open + 1..)?).then_some(inside.len() + 1 - open)
+    };
+    open().map_or(end, |length| end - length)
 }
 
 fn trim_back(bytes: &[u8], mut at: usize, stop: usize) -> usize {

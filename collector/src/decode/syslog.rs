@@ -189,7 +189,11 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
         return None;
     }
     // The keys of an appliance's pairs are no programs.
-    if !program.is_ascii() || program.contains(['=', '|', '"']) || gear::is_envelope(text) {
+    if !program.is_ascii()
+        || program.contains(['=', '|', '"'])
+        || gear::is_code(program)
+        || gear::is_envelope(text)
+    {
         return None;
     }
     let (pid, rest) = match rest.strip_prefix('[') {

@@ -53,6 +53,8 @@ pub(crate) enum Meaning {
     Seconds,
     /// Between which networks, in words.
     Direction,
+    /// Nothing but the vendor's own name for it.
+    Keep,
     /// Text of a field.
     Field(FieldId),
     /// Text of a field, in lower case.
@@ -353,10 +355,6 @@ const ALIASES: &[(Meaning, &str)] = &[
     ),
     (Field(names::OBSERVER_VERSION), "version deviceversion 版本"),
     (Field(names::VULNERABILITY_ID), "cve cveid cve编号 cnnvd"),
-    (
-        Field(names::GAP_GATEWAY_TASK),
-        "task taskname taskid jobname 任务 任务名 任务名称 任务号 任务id 交换任务 同步任务 通道 通道名称",
-    ),
     (
         Field(names::EVENT_CODE),
         "logid eventid eventcode msgid 日志id 事件id 日志编号 事件编号 告警id",

@@ -46,7 +46,7 @@ impl Facts<'_> {
             self.result = None;
         }
         self.rules(out);
-        let happening = self.happening();
+        let happening = self.happened.unwrap_or_else(|| self.happening());
         self.say(happening, out);
     }
 

@@ -52,6 +52,9 @@ pub(crate) fn endpoint(value: &str) -> Option<(IpAddr, Option<u16>)> {
 /// Transports by their numbers and names; other names are protocols above them.
 pub(crate) fn protocol(value: &str, out: &mut Out) {
     let value = value.strip_prefix("IPPROTO_").unwrap_or(value);
+    if value.is_empty() {
+        return;
+    }
     let number = value.parse::<u8>().ok();
     let name = match number {
         Some(1) => "icmp",
