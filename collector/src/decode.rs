@@ -31,6 +31,7 @@ mod haproxy;
 mod iis;
 mod gear;
 mod java;
+mod infocenter;
 mod json;
 mod kernel;
 mod modsecurity;
@@ -134,6 +135,8 @@ pub const DECODERS: &[Decoder] = &[
     cef::DECODER,
     leef::DECODER,
     cisco::DECODER,
+    infocenter::H3C,
+    infocenter::HUAWEI,
     sangfor::DECODER,
     json::DECODER,
     error_log::NGINX,
