@@ -32,6 +32,12 @@ mod iis;
 mod gear;
 mod java;
 mod infocenter;
+mod dovecot;
+mod error_log;
+mod freeradius;
+mod gear;
+mod haproxy;
+mod iis;
 mod json;
 mod kernel;
 mod modsecurity;
@@ -42,16 +48,19 @@ mod oracle;
 mod leef;
 mod logfmt;
 mod network;
+mod openldap;
 mod out;
 mod packages;
 mod pairs;
 mod pam;
 mod polkit;
+mod postfix;
 mod postgresql;
 mod python;
 mod redis;
 mod route;
 mod sangfor;
+mod samba;
 mod scan;
 mod sql;
 mod sqlserver;
@@ -119,6 +128,11 @@ pub const DECODERS: &[Decoder] = &[
     java::DECODER,
     python::DECODER,
     access::DECODER,
+    openldap::DECODER,
+    freeradius::DECODER,
+    samba::DECODER,
+    postfix::DECODER,
+    dovecot::DECODER,
     windows::DECODER,
     kernel::DECODER,
     polkit::DECODER,

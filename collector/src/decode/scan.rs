@@ -53,6 +53,20 @@ pub(crate) fn quoted(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix('\'')?.split_once('\'')
 }
 
+/// What follows `key` (its `=` included) up to the next blank; the key begins the text or follows a
+/// blank.
+pub(crate) fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let start = match text.strip_prefix(key) {
+        Some(rest) => rest,
+        None => {
+            let whole = memchr::memmem::find_iter(text.as_bytes(), key.as_bytes())
+                .find(|at| at.checked_sub(1).is_some_and(|at| text.as_bytes()[at] == b' '))?;
+            &text[whole + key.len()..]
+        }
+    };
+    Some(start.split_once(' ').map_or(start, |(value, _)| value))
+}
+
 /// Bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -217,6 +217,12 @@ known! {
     EMAIL_MESSAGE_ID = "email.message_id",
     EMAIL_SUBJECT = "email.subject",
 
+    HENGWEI_MAIL_QUEUE_ID = "hengwei.mail.queue_id",
+    HENGWEI_MAIL_RELAY = "hengwei.mail.relay",
+    HENGWEI_MAIL_RECIPIENTS = "hengwei.mail.recipients",
+    HENGWEI_MAIL_BYTES = "hengwei.mail.bytes",
+    HENGWEI_MAIL_HELO = "hengwei.mail.helo",
+
     WINLOG_CHANNEL = "winlog.channel",
     WINLOG_RECORD_ID = "winlog.record_id",
     WINLOG_COMPUTER_NAME = "winlog.computer_name",
@@ -366,6 +372,15 @@ known! {
     HENGWEI_AUDIT_KEY = "hengwei.audit.key",
     HENGWEI_AUDIT_SYSCALL = "hengwei.audit.syscall",
     HENGWEI_AUDIT_SESSION = "hengwei.audit.session",
+
+    HENGWEI_LDAP_DN = "hengwei.ldap.dn",
+    HENGWEI_LDAP_BASE = "hengwei.ldap.base",
+    HENGWEI_LDAP_SCOPE = "hengwei.ldap.scope",
+    HENGWEI_LDAP_FILTER = "hengwei.ldap.filter",
+    HENGWEI_LDAP_ATTRIBUTES = "hengwei.ldap.attributes",
+    HENGWEI_LDAP_ENTRIES = "hengwei.ldap.entries",
+
+    HENGWEI_SHARE_NAME = "hengwei.share.name",
 
     HENGWEI_HL7_TYPE = "hengwei.hl7.type",
     HENGWEI_HL7_CONTROL_ID = "hengwei.hl7.control_id",
