@@ -4,7 +4,8 @@
 //! splits on ASCII). What carried it is taken off: a syslog header of a file, the fields of a journal
 //! record, "message repeated N times". What is left goes to the first decoder that claims it, chosen
 //! by the configured dataset, the program, the path, and a glance at its beginning. Typed records
-//! (`decode/typed.rs`) need no decoder.
+//! (`decode/typed.rs`) need no decoder. A decoder of wrappers (`decode/docker.rs`) hands the line inside
+//! on, which goes the third step again.
 //!
 //! A decoder claims a line only when it parses it; what it wrote before it gave up is taken back.
 //! A panic is caught per record, which is kept raw with the problem named. Nothing here does I/O
@@ -32,6 +33,7 @@ mod iis;
 mod gear;
 mod java;
 mod infocenter;
+mod docker;
 mod dovecot;
 mod error_log;
 mod freeradius;
@@ -49,6 +51,7 @@ mod leef;
 mod logfmt;
 mod network;
 mod openldap;
+mod orthanc;
 mod out;
 mod packages;
 mod pairs;
@@ -86,7 +89,7 @@ use hengwei_protocol::{Kind, record};
 use crate::event::{Event, Events, OWN_AGENT, Sender, names};
 use crate::time::MINUTE;
 use charset::Charset;
-use out::Out;
+use out::{Handed, Out};
 pub(crate) use route::{ANY, DIGITS, Looks};
 pub use route::{Decoder, Router};
 
@@ -133,6 +136,8 @@ pub const DECODERS: &[Decoder] = &[
     samba::DECODER,
     postfix::DECODER,
     dovecot::DECODER,
+    orthanc::DECODER,
+    docker::DECODER,
     windows::DECODER,
     kernel::DECODER,
     polkit::DECODER,
@@ -171,6 +176,8 @@ const RAW: &str = "raw";
 const GAP: &str = "hengwei.gap";
 /// The most that "message repeated N times" is believed.
 const MAX_REPEAT: u64 = 1_000_000;
+/// Wrappers within one another that are taken off a line.
+const MAX_WRAPPERS: usize = 2;
 /// A stamp further ahead of ingestion than this is not believed.
 const MAX_AHEAD_NANOS: i64 = 5 * MINUTE;
 
@@ -212,6 +219,8 @@ struct Pass<'a> {
     out: Out,
     events: Vec<Event>,
     scratch: String,
+    /// Wrappers around the line at hand.
+    depth: usize,
 }
 
 /// Whether the sender is the collector, whose own records come the same way.
@@ -235,6 +244,7 @@ pub fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Eve
         out: Out::new(&context.sender.zone),
         events: Vec::with_capacity(block.records.len()),
         scratch: String::new(),
+        depth: 0,
     };
     for record in &block.records {
         pass.record(record);
@@ -264,6 +274,7 @@ fn route<'a>(origin: &'a Origin, sender: &Sender, router: &Router) -> Route<'a> 
 impl Pass<'_> {
     fn record(&mut self, record: &Record) {
         let mark = self.out.mark();
+        self.depth = 0;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(record)));
         if let Err(panic) = outcome {
             self.out.reset(mark);
@@ -483,12 +494,12 @@ impl Pass<'_> {
         let known = route.owner.into_iter().chain(of_program);
         let hinted = route.hinted.iter().copied().filter(|_| line.program.is_none());
         for decoder in known.chain(hinted) {
-            if let Some(dataset) = self.attempt(decoder, line) {
+            if let Some(dataset) = self.attempt(decoder, line, route) {
                 return Some(dataset);
             }
         }
         for decoder in router.of_line(line.message) {
-            if let Some(dataset) = self.attempt(decoder, line) {
+            if let Some(dataset) = self.attempt(decoder, line, route) {
                 return Some(dataset);
             }
         }
@@ -497,15 +508,60 @@ impl Pass<'_> {
         Some(dataset_of(owner, line))
     }
 
-    fn attempt(&mut self, decoder: &Decoder, line: &Line<'_>) -> Option<&'static str> {
+    fn attempt(
+        &mut self,
+        decoder: &Decoder,
+        line: &Line<'_>,
+        route: &Route<'_>,
+    ) -> Option<&'static str> {
         let mark = self.out.mark();
-        if (decoder.decode)(line, &mut self.out) {
-            self.out.word(names::HENGWEI_DECODER, decoder.name);
-            self.out.security |= decoder.security;
-            return Some(self.out.dataset.unwrap_or_else(|| dataset_of(decoder, line)));
+        if !(decoder.decode)(line, &mut self.out) {
+            self.out.reset(mark);
+            return None;
         }
-        self.out.reset(mark);
-        None
+        self.out.security |= decoder.security;
+        let dataset = self.out.dataset.unwrap_or_else(|| dataset_of(decoder, line));
+        let inner = match self.out.handed.take() {
+            Some(handed) => self.inner(&handed, line, route),
+            None => None,
+        };
+        if inner.is_none() {
+            self.out.word(names::HENGWEI_DECODER, decoder.name);
+        }
+        Some(inner.unwrap_or(dataset))
+    }
+
+    /// Decodes the line inside a wrapper, which nothing but its own words speaks for: what a container
+    /// writes is of no program of the host. The wrapper's time stays, its clock is the host's.
+    fn inner(
+        &mut self,
+        handed: &Handed,
+        line: &Line<'_>,
+        route: &Route<'_>,
+    ) -> Option<&'static str> {
+        let spare = std::mem::take(&mut self.out.spare);
+        let message = match handed {
+            Handed::Part(range) => line.message.get(range.clone()).unwrap_or_default(),
+            Handed::Spare => spare.as_str(),
+        };
+        let message = message.trim_end_matches(['\r', '\n']);
+        let from = self.out.fields.len();
+        let time = self.out.time;
+        self.depth += 1;
+        let dataset = match self.depth {
+            ..=MAX_WRAPPERS => self.claim(&Line { message, program: None, ..*line }, route),
+            _ => None,
+        };
+        self.depth -= 1;
+        self.out.time = time.or(self.out.time);
+        let decoded = self.out.fields.get(from..).unwrap_or_default();
+        if !decoded.iter().any(|(id, _)| *id == names::MESSAGE) {
+            self.out.some(names::MESSAGE, message);
+        }
+        let claimed = self.out.fields.get(from..).unwrap_or_default();
+        let claimed = claimed.iter().any(|(id, _)| *id == names::HENGWEI_DECODER);
+        self.out.spare = spare;
+        dataset.filter(|_| claimed)
     }
 
     fn gap(&mut self, record: &Record, gap: &Gap) -> Event {

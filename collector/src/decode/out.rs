@@ -32,6 +32,19 @@ pub(crate) struct Out {
     pub(crate) dataset: Option<&'static str>,
     /// Its own time, Unix nanoseconds.
     pub(crate) time: Option<i64>,
+    /// The line inside, for whichever decoder claims it.
+    pub(crate) handed: Option<Handed>,
+    /// A buffer for [`Handed::Spare`], kept from line to line.
+    pub(crate) spare: String,
+}
+
+/// A line that a decoder hands on: what it read was only a wrapper.
+#[derive(Debug, Clone)]
+pub(crate) enum Handed {
+    /// A part of the message, by its bytes.
+    Part(Range<usize>),
+    /// Unescaped text, which was put into [`Out::spare`].
+    Spare,
 }
 
 /// A state to go back to.
@@ -62,6 +75,8 @@ impl Out {
             security: false,
             dataset: None,
             time: None,
+            handed: None,
+            spare: String::new(),
         }
     }
 
@@ -76,6 +91,7 @@ impl Out {
         self.security = false;
         self.dataset = None;
         self.time = None;
+        self.handed = None;
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -98,6 +114,7 @@ impl Out {
         self.security = mark.security;
         self.time = mark.time;
         self.dataset = None;
+        self.handed = None;
     }
 
     /// A text; a slice of the record's text costs nothing, any other is copied.

@@ -127,6 +127,12 @@ fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
     if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) {
         return None;
     }
+    // `stdout F message`: what a container wrote.
+    if matches!(first, "stdout" | "stderr")
+        && (matches!(behind, "F" | "P") || behind.starts_with("F ") || behind.starts_with("P "))
+    {
+        return None;
+    }
     // `8 [Note] [MY-010926]`: MySQL puts the number of a thread behind its stamp.
     if behind.starts_with('[') && first.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;

@@ -182,6 +182,15 @@ pub(crate) fn iso(bytes: &[u8]) -> Option<(Stamp, usize)> {
     Some((Stamp { year: Some(year), month, day, offset_secs, ..time }, at))
 }
 
+/// `0228 08:10:01.123456`, month and day first: the stamp and its length.
+pub(crate) fn glog(bytes: &[u8]) -> Option<(Stamp, usize)> {
+    let (month, day) = (two(bytes, 0)?, two(bytes, 2)?);
+    let mut at = 4;
+    skip(bytes, &mut at, b' ')?;
+    let time = clock_time(bytes, &mut at)?;
+    Some((Stamp { month, day, ..time }, at))
+}
+
 /// An offset such as `+08:00`, `+0800` or `Z`, all of it, in seconds.
 pub(crate) fn zone(text: &str) -> Option<i32> {
     offset(text.as_bytes()).filter(|(_, len)| *len == text.len()).map(|(secs, _)| secs)

@@ -148,6 +148,7 @@ known! {
     PROCESS_WORKING_DIRECTORY = "process.working_directory",
     PROCESS_THREAD_NAME = "process.thread.name",
     PROCESS_THREAD_ID = "process.thread.id",
+    PROCESS_THREAD_NAME = "process.thread.name",
     PROCESS_CPU_PCT = "process.cpu.pct",
     PROCESS_MEMORY_RSS_BYTES = "process.memory.rss.bytes",
     PROCESS_PARENT_NAME = "process.parent.name",
@@ -241,6 +242,10 @@ known! {
 
     CONTAINER_ID = "container.id",
     CONTAINER_NAME = "container.name",
+    CONTAINER_IMAGE_NAME = "container.image.name",
+    HENGWEI_CONTAINER_STREAM = "hengwei.container.stream",
+    ORCHESTRATOR_NAMESPACE = "orchestrator.namespace",
+    ORCHESTRATOR_RESOURCE_NAME = "orchestrator.resource.name",
 
     FILE_PATH = "file.path",
     FILE_HASH_SHA256 = "file.hash.sha256",
