@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod carry;
+mod coverage;
 mod order;
 mod reach;
 mod verify;
@@ -126,6 +127,8 @@ enum RulesVerb {
     },
     /// Why a rule matched events of a file, or why it did not
     Explain(eval::ExplainArgs),
+    /// Which rules can fire on what arrives, and which fields the others lack
+    Coverage(crate::coverage::CoverageArgs),
     /// What is wrong with rules
     Lint(eval::LintArgs),
     /// Runs the examples beside rules

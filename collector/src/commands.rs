@@ -14,7 +14,7 @@ use crate::history::tree;
 use crate::logql::Query;
 use crate::registry::{self, NewToken};
 use crate::services::Services;
-use crate::{backup, cost, export, packs, search, time};
+use crate::{backup, cost, coverage, export, packs, search, time};
 
 /// How long an enrolment token is good for unless said otherwise.
 const TOKEN_TTL: &str = "1h";
@@ -90,6 +90,12 @@ pub enum Command {
     RuleCost {
         /// Rules at most
         limit: usize,
+    },
+    /// What arrives, for `rules coverage`, which judges rules by it
+    #[command(skip)]
+    Arrived {
+        /// Since when
+        since: String,
     },
     /// What is in force of rules. On the command line this stands among what needs no daemon
     #[command(skip)]
@@ -272,6 +278,11 @@ pub async fn execute(
         Command::User(command) => execute_user(services, who, command, see).await,
         Command::Token(command) => execute_token(services, who, command, see).await,
         Command::RuleCost { limit } => rows(cost::rows(&services.desk.rules(), limit), see),
+        Command::Arrived { since } => {
+            let arrived =
+                tokio::task::block_in_place(|| coverage::arrived(services, &since, wanted))?;
+            rows(arrived, see)
+        }
         Command::Rules(packs::Ordered { order, .. }) => {
             packs::execute(services, who, order, Vec::new(), wanted, see).await
         }

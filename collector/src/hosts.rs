@@ -135,6 +135,17 @@ pub fn changes(store: &dyn Store, agent: &str, limit: usize) -> Vec<Change> {
     found
 }
 
+/// When a record of each dataset last came from any host, Unix nanoseconds, to within
+/// [`observe::HOST_EVERY`].
+pub fn datasets(store: &dyn Store) -> BTreeMap<String, i64> {
+    let mut last: BTreeMap<String, i64> = BTreeMap::new();
+    for (dataset, came) in known(store).into_values().flat_map(|one| one.host.datasets) {
+        let last = last.entry(dataset).or_insert(came);
+        *last = came.max(*last);
+    }
+    last
+}
+
 fn inventory(store: &dyn Store, agent: &str) -> BTreeMap<String, u64> {
     let prefix = prefix(agent);
     let mut counts = BTreeMap::new();

@@ -25,6 +25,7 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod cost;
+pub mod coverage;
 pub mod decode;
 pub mod detect;
 pub mod eval;

@@ -15,6 +15,7 @@
 
 mod place;
 mod rows;
+mod sample;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::logql::{Label, LabelMatcher, Metric, Query, Series, Steps, TooMuch};
 use crate::time::{DAY, SECOND};
 
 pub use place::Place;
+pub use sample::{Sample, Sampled, sample};
 pub use understand::Decoders;
 
 use seen::{Decoded, Seen};

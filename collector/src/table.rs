@@ -18,6 +18,20 @@ pub struct Shape {
     bare: Option<&'static str>,
 }
 
+/// Rules and what may come of them.
+pub const COVERED_RULES: Shape =
+    Shape { columns: &["verdict", "level", "log_source", "title", "lacks"], bare: None };
+/// Log sources and what may come of their rules.
+pub const COVERED_SOURCES: Shape = Shape {
+    columns: &["log_source", "rules", "fires", "partly", "lacks", "no_source"],
+    bare: None,
+};
+/// Fields and how many rules lack them.
+pub const LACKED_FIELDS: Shape = Shape { columns: &["field", "rules"], bare: None };
+/// What arrives.
+pub const ARRIVING: Shape =
+    Shape { columns: &["dataset", "events", "fields", "rules", "last"], bare: None };
+
 /// How the rows of a command are shown.
 pub fn shape(command: &Command) -> Shape {
     let columns: &[&str] = match command {

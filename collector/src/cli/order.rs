@@ -27,6 +27,7 @@ pub(super) fn run(
         RulesVerb::Cost { limit } => {
             return super::ask(reach, json, Command::RuleCost { limit }, out);
         }
+        RulesVerb::Coverage(args) => return super::coverage::run(reach, json, &args, out),
         RulesVerb::Lint(args) => return eval::lint_rules(&args, out, &mut std::io::stderr()),
         RulesVerb::Test(args) => {
             return Ok(if replay::test(&args, out)? == 0 { 0 } else { EXIT_FINDING });

@@ -140,6 +140,18 @@ impl Index {
         });
         Index { version: understood_by, known, streams, datasets, blocks: blocks.collect() }
     }
+
+    /// Whether a block may have a dataset that is wanted.
+    fn may_be_of(&self, block: &Rows, hunt: &Hunt<'_>) -> bool {
+        let wanted = |place: &u32| {
+            let dataset = self.datasets.get(*place as usize);
+            dataset.is_none_or(|dataset| (hunt.dataset)(dataset))
+        };
+        !self.known
+            || self.version != hunt.version
+            || block.datasets.is_empty()
+            || block.datasets.iter().any(wanted)
+    }
 }
 
 /// Everything a search may have to read, the newest first.
@@ -334,6 +346,10 @@ impl Units {
     fn may_hold(&self, sealed: usize, block: usize, hunt: &Hunt<'_>) -> bool {
         let Some(index) = self.index(sealed) else { return false };
         let (offset, rows, checked) = &index.blocks[block];
+        // Whoever samples wants fewer datasets than when the block was listed.
+        if !index.may_be_of(rows, hunt) {
+            return false;
+        }
         if matches!(self.need, Hashes::Nothing) {
             return true;
         }

@@ -68,6 +68,10 @@ impl Decoded {
         Some(Decoded { sender, queue: kind, epoch, block, events })
     }
 
+    pub(super) fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
+        self.events.iter(&self.sender)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Seen<'_>> {
         let events = self.events.iter(&self.sender).zip(&self.block.records);
         events.map(|(event, record)| Seen::new(event, record, self.queue, self.epoch))

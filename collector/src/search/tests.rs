@@ -1,6 +1,7 @@
 //! Searches of a small history against a look at everything in it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -385,4 +386,48 @@ fn a_label_is_the_field_of_its_name() {
         true
     };
     bench.history.read(&Range::default(), &mut { check }).expect("reads");
+}
+
+/// A line of a program, as its host writes it at a time `seconds` after [`T0`].
+fn said(seconds: i64, program: &str, message: &str) -> (i64, Body) {
+    let at = T0 + seconds * SECOND;
+    let stamp = crate::time::rfc3339(at);
+    (at, original(&format!("{stamp} h {program}[1]: {message}")))
+}
+
+const ACCEPTED: &str = "Accepted password for root from 192.0.2.1 port 2222 ssh2";
+
+#[test]
+fn a_sample_finds_what_is_rare_and_reads_little_of_what_is_not() {
+    let mut bench = Bench::new();
+    let su = "(to root) alice on pts/0";
+    bench.commit("h", "files", vec![said(-90 * DAY / SECOND, "su", su)]);
+    bench.history.seal().expect("seals");
+    let rare = "    bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls";
+    bench.commit("h", "files", vec![said(0, "sudo", rare)]);
+    bench.history.seal().expect("seals");
+    for n in 1..=8 {
+        bench.commit("h", "files", (0..15).map(|m| said(n * 60 + m, "sshd", ACCEPTED)).collect());
+        bench.history.seal().expect("seals");
+    }
+    let expected: BTreeSet<String> = ["sshd", "sudo", "su", "fim"].map(str::to_owned).into();
+    let found = sample(&bench.history, &expected, T0 - DAY, &|| true);
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["sshd", "su", "sudo"]);
+    // Enough is enough: two blocks, and none of it again where only the others are looked for.
+    assert_eq!((found["sshd"].events, found["sudo"].events, found["su"].events), (30, 1, 1));
+    assert!(found["sshd"].fields.contains(&names::SOURCE_IP), "{:?}", found["sshd"]);
+    assert!(found["sudo"].fields.contains(&names::PROCESS_COMMAND_LINE), "{:?}", found["sudo"]);
+
+    assert_eq!(sample(&bench.history, &expected, T0 - DAY, &|| false), Sample::new());
+    assert_eq!(sample(&bench.history, &BTreeSet::new(), T0 - DAY, &|| true), Sample::new());
+}
+
+#[test]
+fn a_sample_reads_what_is_not_sealed_yet() {
+    let mut bench = Bench::new();
+    bench.commit("h", "files", vec![said(0, "sshd", ACCEPTED), said(1, "cron", "x")]);
+    let expected = BTreeSet::from(["sshd".to_owned()]);
+    let found = sample(&bench.history, &expected, T0 - DAY, &|| true);
+    // Others are taken where they are met.
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), ["cron", "sshd"]);
 }
