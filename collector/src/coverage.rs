@@ -12,7 +12,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use hengwei_rules::coverage::{Arriving, Covered, Missing, Verdict};
-use hengwei_rules::{Key, LogSource, Rule, Set, logsource};
+use hengwei_rules::logsource::{self, windows};
+use hengwei_rules::{Key, LogSource, Rule, Set};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -26,6 +27,9 @@ const SINCE: &str = "7d";
 /// Datasets and their fields as the decoders' examples hold them: `dataset<TAB>field`. A test compares
 /// it with the examples and writes it anew.
 const KNOWN: &str = include_str!("decode/known.tsv");
+/// Datasets, by the beginning of their names, whose events name some fields themselves: under this, any
+/// field may come.
+const OPEN: &[(&str, &str)] = &[("windows", "winlog.event_data."), ("auditd", "auditd.")];
 /// What a correlation is counted under, which has no log source.
 const CORRELATION: &str = "correlation";
 
@@ -63,6 +67,9 @@ pub struct Arrival {
     pub last: String,
     /// The fields those events hold, without those every event has.
     pub fields: BTreeSet<String>,
+    /// What stands in front of names of which any may come; nothing as a rule.
+    #[serde(skip)]
+    pub open: Option<&'static str>,
 }
 
 /// Shows what arrived at a collector since a time: each dataset that some host sent, and what of its
@@ -108,24 +115,41 @@ pub fn of_logs(files: &[PathBuf], reading: &Reading) -> anyhow::Result<Vec<Arriv
     let arrival = |(dataset, (events, fields)): (&str, (u64, BTreeSet<FieldId>))| Arrival {
         dataset: dataset.to_owned(),
         events,
-        last: String::new(),
         fields: fields.iter().map(|field| field.name().to_owned()).collect(),
+        ..Arrival::default()
     };
     Ok(arrivals.into_iter().map(arrival).collect())
 }
 
-/// What the examples of the decoders hold.
+/// What the examples of the decoders hold. Events of Windows are read by the names of their data
+/// whatever their dataset, so what one of them holds any may hold.
 pub fn known() -> Vec<Arrival> {
     let mut arrivals: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for (dataset, field) in KNOWN.lines().filter_map(|line| line.split_once('\t')) {
         arrivals.entry(dataset).or_default().insert(field.to_owned());
     }
+    let of_windows = |name: &str| is_below(name, windows::WINDOWS);
+    let shared: BTreeSet<String> = arrivals
+        .iter()
+        .filter(|(name, _)| of_windows(name))
+        .flat_map(|(_, fields)| fields.clone())
+        .collect();
+    if !shared.is_empty() {
+        arrivals.extend(windows::DATASETS.iter().map(|name| (*name, shared.clone())));
+    }
+    let open = |dataset: &str| OPEN.iter().find(|(name, _)| is_below(dataset, name));
     let arrival = |(dataset, fields): (&str, BTreeSet<String>)| Arrival {
         dataset: dataset.to_owned(),
         fields,
+        open: open(dataset).map(|(_, prefix)| *prefix),
         ..Arrival::default()
     };
     arrivals.into_iter().map(arrival).collect()
+}
+
+/// Whether a dataset is of a family: `windows.security` is of `windows`.
+fn is_below(dataset: &str, family: &str) -> bool {
+    dataset.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// What came of every rule of a set.
@@ -167,7 +191,8 @@ impl Count {
 
 /// Judges the rules of a set, compiled for decoded events, by what arrives.
 pub fn report(set: &Set, refused: usize, arrivals: &[Arrival]) -> Report {
-    let arriving: Vec<Arriving> = arrivals.iter().map(arriving).collect();
+    let asked = set.keys();
+    let arriving: Vec<Arriving> = arrivals.iter().map(|one| arriving(one, &asked)).collect();
     let covered = set.coverage(&arriving);
     let mut sources: BTreeMap<String, Count> = BTreeMap::new();
     let mut lacking: BTreeMap<String, u64> = BTreeMap::new();
@@ -216,11 +241,14 @@ pub fn report(set: &Set, refused: usize, arrivals: &[Arrival]) -> Report {
     }
 }
 
-fn arriving(arrival: &Arrival) -> Arriving {
+fn arriving(arrival: &Arrival, asked: &BTreeSet<Key>) -> Arriving {
     // Every event has the fields of the header, and a line, which is its message.
     let header = (0..=names::MESSAGE.0).map(Key);
     let own = arrival.fields.iter().map(|name| Key(FieldId::of(name).0));
-    let fields: HashSet<Key> = header.chain(own).collect();
+    let open =
+        |key: &&Key| arrival.open.is_some_and(|prefix| FieldId(key.0).name().starts_with(prefix));
+    let any = asked.iter().filter(open).copied();
+    let fields: HashSet<Key> = header.chain(own).chain(any).collect();
     Arriving { sources: logsource::of_dataset(&arrival.dataset), fields }
 }
 

@@ -100,6 +100,18 @@ impl Set {
         all
     }
 
+    /// Every field that some rule asks for.
+    pub fn keys(&self) -> BTreeSet<Key> {
+        let mut keys = BTreeSet::new();
+        for rule in self.rules() {
+            keys.extend(rule.carries.iter().map(|(_, key)| *key));
+            if let Body::Detection(detection) = &rule.body {
+                asked(detection, &mut keys);
+            }
+        }
+        keys
+    }
+
     fn of_correlation(
         &self,
         rule: &Rule,
@@ -132,6 +144,27 @@ impl Set {
             Condition::Compare(_) => any_of(members),
         }
     }
+}
+
+/// The fields a detection asks for.
+fn asked(detection: &Detection, keys: &mut BTreeSet<Key>) {
+    fn of_node(node: &Node, keys: &mut BTreeSet<Key>) {
+        match node {
+            Node::All(items) => items.iter().for_each(|item| of_item(item, keys)),
+            Node::Any(nodes) => nodes.iter().for_each(|node| of_node(node, keys)),
+            Node::Keywords(item) => of_item(item, keys),
+        }
+    }
+    fn of_item(item: &Item, keys: &mut BTreeSet<Key>) {
+        keys.extend(&item.keys);
+        for test in item.values.iter().flatten() {
+            if let Test::Field { keys: others, .. } = test {
+                keys.extend(others);
+            }
+        }
+    }
+    detection.selections.iter().for_each(|node| of_node(node, keys));
+    detection.filters.iter().for_each(|filter| asked(filter, keys));
 }
 
 /// A base rule's coverage for a correlation that counts values of fields, each by its names in the

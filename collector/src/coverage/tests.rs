@@ -119,6 +119,23 @@ fn every_rule_gets_a_verdict_and_what_it_lacks() {
 }
 
 #[test]
+fn where_events_name_their_fields_any_may_come() {
+    let arrival = Arrival {
+        open: Some("registry."),
+        ..arrival("windows.sysmon.registry_set", &["process.pid"])
+    };
+    assert_eq!(report(&set(), 0, &[arrival]).rules[3]["verdict"], "fires");
+    for (dataset, family, expected) in [
+        ("windows", "windows", true),
+        ("windows.security", "windows", true),
+        ("windowsill", "windows", false),
+        ("auditd.execve", "auditd", true),
+    ] {
+        assert_eq!(is_below(dataset, family), expected, "{dataset}");
+    }
+}
+
+#[test]
 fn nothing_arrives_and_nothing_can_fire() {
     let report = report(&set(), 0, &[]);
     assert_eq!(report.total["no_source"], 5);

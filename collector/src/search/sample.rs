@@ -41,13 +41,19 @@ pub fn sample(
     since: i64,
     wanted: &dyn Fn() -> bool,
 ) -> Sample {
-    let walk = Walk { history, expected, wanted, found: RefCell::default(), left: Cell::new(MOST) };
+    let left = Cell::new(MOST);
+    let walk = Walk { history, expected, wanted, found: RefCell::default(), left: &left };
     walk.run(Some(since));
+    let mut found = walk.found.into_inner();
+    let rest: BTreeSet<String> =
+        expected.iter().filter(|name| !found.contains_key(name.as_str())).cloned().collect();
     // What came lately may tell of long ago.
-    if expected.iter().any(|name| !walk.found.borrow().contains_key(name.as_str())) {
-        walk.run(None);
+    let walk = Walk { history, expected: &rest, wanted, found: RefCell::default(), left: &left };
+    walk.run(None);
+    for (dataset, sampled) in walk.found.into_inner() {
+        found.entry(dataset).or_insert(sampled);
     }
-    walk.found.into_inner()
+    found
 }
 
 struct Walk<'a> {
@@ -56,7 +62,7 @@ struct Walk<'a> {
     wanted: &'a dyn Fn() -> bool,
     found: RefCell<Sample>,
     /// Records that may still be decoded.
-    left: Cell<u64>,
+    left: &'a Cell<u64>,
 }
 
 impl Walk<'_> {

@@ -200,3 +200,16 @@ fn it_says_what_trying_every_event_says() {
     }
     assert!(able > 50 && unable > 50, "{able} that can fire, {unable} that can't");
 }
+
+#[test]
+fn every_field_that_is_asked_for_is_named() {
+    let known = Known::default();
+    let text = format!(
+        "{}{}",
+        rule("  s:\n    - a: x\n      b|fieldref: c\n  condition: s"),
+        "---\ntitle: f\nlogsource: {product: test}\nfilter:\n  rules: any\n  n: {d: x}\n  condition: not n\n"
+    );
+    let set = compiled(&text, &known, &Options::default());
+    let expected: BTreeSet<Key> = ["a", "b", "c", "d"].map(|name| known.key(name)).into();
+    assert_eq!(set.keys(), expected);
+}
