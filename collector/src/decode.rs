@@ -78,6 +78,7 @@ mod trail;
 mod typed;
 mod vsftpd;
 mod windows;
+mod utmp;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -157,6 +158,7 @@ pub const DECODERS: &[Decoder] = &[
     infocenter::H3C,
     infocenter::HUAWEI,
     sangfor::DECODER,
+    utmp::DECODER,
     json::DECODER,
     error_log::NGINX,
     error_log::APACHE,

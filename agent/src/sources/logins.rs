@@ -272,7 +272,7 @@ impl Login {
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let name = told.is_none()
             && self.host.chars().all(named)
-            && self.host.starts_with(|c: char| c.is_ascii_alphanumeric());
+            && self.host.contains(|c: char| c.is_ascii_alphabetic());
         let host = match (self.host.as_str(), name) {
             ("", _) => None,
             (host, true) => Some(text("source.domain", host)),
