@@ -40,6 +40,9 @@ mod freeradius;
 mod gear;
 mod haproxy;
 mod iis;
+mod gear;
+mod haproxy;
+mod iis;
 mod json;
 mod kernel;
 mod modsecurity;
@@ -79,6 +82,7 @@ mod typed;
 mod vsftpd;
 mod windows;
 mod utmp;
+mod windows;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,10 +1,11 @@
 //! Lines of log files, each once, through every kind of rotation.
 //!
 //! In: the files that the configured patterns match. Out: one record per line, or per lines that belong
-//! together, with its original bytes, in chunks that carry the place after them, so that a kill at any time neither loses nor doubles a
-//! line. What can't be had (rotated away unread, truncated) is a gap record. Of what the
-//! lines say it knows only where a record begins ([`hengwei_protocol::lines`]); it decodes no charset
-//! and keeps no copy of them.
+//! together, with its original bytes, in chunks that carry the place after them, so that a kill at any
+//! time neither loses nor doubles a record. What can't be had (rotated away unread, truncated) is a gap
+//! record. Of what the lines say it knows only where a record begins ([`hengwei_protocol::lines`]); it
+//! decodes no charset and keeps no copy of them. Files of records of one size, such as wtmp, are read
+//! by the same machinery for another source.
 //!
 //! `place` says how a file is known again, `lines` what a record is, `tail` reads one file, `rotation`
 //! names the generations of a log, `engine` decides what is read in which order, and `watch` waits for

@@ -340,9 +340,8 @@ pub(super) fn hl7_header(line: &[u8]) -> bool {
         return true;
     }
     let head = line.get(..line.len().min(PREFIX)).unwrap_or_default();
-    head.iter().enumerate().any(|(at, byte)| {
-        *byte == b'|'
-            && line.get(..at).is_some_and(|before| before.ends_with(b"MSH"))
+    memchr::memchr_iter(b'|', head).any(|at| {
+        line.get(..at).is_some_and(|before| before.ends_with(b"MSH"))
             && line.get(at..).is_some_and(|rest| rest.starts_with(b"|^~\\&"))
     })
 }
