@@ -18,42 +18,34 @@ mod audit;
 mod bind;
 mod cef;
 mod charset;
-mod clamav;
 mod cisco;
+mod clamav;
 mod cron;
 mod csv;
 mod daemons;
-mod dnsmasq;
 mod dameng;
-mod error_log;
-mod firewall;
-mod gear;
-mod haproxy;
-mod iis;
-mod gear;
-mod java;
-mod infocenter;
+mod dnsmasq;
 mod docker;
 mod dovecot;
 mod error_log;
+mod firewall;
 mod freeradius;
 mod gear;
 mod haproxy;
 mod iis;
-mod gear;
-mod haproxy;
-mod iis;
+mod infocenter;
+mod java;
 mod json;
 mod kernel;
+mod leef;
+mod logfmt;
 mod modsecurity;
 mod mongodb;
 mod mysql;
 mod netfilter;
-mod oracle;
-mod leef;
-mod logfmt;
 mod network;
 mod openldap;
+mod oracle;
 mod orthanc;
 mod out;
 mod packages;
@@ -65,8 +57,8 @@ mod postgresql;
 mod python;
 mod redis;
 mod route;
-mod sangfor;
 mod samba;
+mod sangfor;
 mod scan;
 mod sql;
 mod sqlserver;
@@ -79,9 +71,8 @@ mod systemd;
 mod time;
 mod trail;
 mod typed;
-mod vsftpd;
-mod windows;
 mod utmp;
+mod vsftpd;
 mod windows;
 
 use std::borrow::Borrow;
@@ -133,16 +124,12 @@ pub const DECODERS: &[Decoder] = &[
     redis::DECODER,
     postgresql::DECODER,
     postgresql::KINGBASE,
-    java::DECODER,
-    python::DECODER,
-    access::DECODER,
     openldap::DECODER,
     freeradius::DECODER,
     samba::DECODER,
     postfix::DECODER,
     dovecot::DECODER,
     orthanc::DECODER,
-    docker::DECODER,
     windows::DECODER,
     kernel::DECODER,
     polkit::DECODER,
@@ -163,10 +150,13 @@ pub const DECODERS: &[Decoder] = &[
     infocenter::HUAWEI,
     sangfor::DECODER,
     utmp::DECODER,
-    json::DECODER,
     error_log::NGINX,
     error_log::APACHE,
+    java::DECODER,
+    python::DECODER,
     access::DECODER,
+    docker::DECODER,
+    json::DECODER,
     firewall::GAP,
     firewall::DECODER,
     logfmt::DECODER,

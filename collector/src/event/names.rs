@@ -148,7 +148,6 @@ known! {
     PROCESS_WORKING_DIRECTORY = "process.working_directory",
     PROCESS_THREAD_NAME = "process.thread.name",
     PROCESS_THREAD_ID = "process.thread.id",
-    PROCESS_THREAD_NAME = "process.thread.name",
     PROCESS_CPU_PCT = "process.cpu.pct",
     PROCESS_MEMORY_RSS_BYTES = "process.memory.rss.bytes",
     PROCESS_PARENT_NAME = "process.parent.name",
