@@ -55,6 +55,18 @@ pub struct Reading {
     pub as_path: Option<String>,
 }
 
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading {
+            tz: "UTC".to_owned(),
+            year: None,
+            dataset: String::new(),
+            charset: String::new(),
+            as_path: None,
+        }
+    }
+}
+
 /// `decode` arguments.
 #[derive(Debug, clap::Args)]
 pub struct DecodeArgs {
@@ -405,9 +417,9 @@ mod tests {
         let reading = Reading {
             tz: "Asia/Shanghai".into(),
             year: Some(2026),
-            dataset: String::new(),
             charset: "gb18030".into(),
             as_path: Some("/var/log/x.log".into()),
+            ..Reading::default()
         };
         let mut out = Vec::new();
         decode(&DecodeArgs { reading, files: vec![file] }, &mut out).expect("it reads");

@@ -155,7 +155,7 @@ fn what_is_known_are_fields_by_dataset() {
 fn raw_logs_tell_what_they_hold() {
     let log = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/decode/sshd/accepted-and-failed.log");
-    let reading = Reading { tz: "UTC".to_owned(), year: Some(2026), dataset: String::new() };
+    let reading = Reading { year: Some(2026), ..Reading::default() };
     let arrivals = of_logs(&[log], &reading).unwrap();
     let sshd = arrivals.iter().find(|arrival| arrival.dataset == "sshd").unwrap();
     assert!(sshd.events > 3 && sshd.fields.contains("source.ip"), "{sshd:?}");

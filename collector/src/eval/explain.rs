@@ -267,13 +267,7 @@ mod tests {
         std::fs::write(path("rules.yml"), RULES).unwrap();
         std::fs::write(path("events.ndjson"), EVENTS).unwrap();
         std::fs::write(path("auth.log"), LOG).unwrap();
-        let reading = Reading {
-            tz: "UTC".into(),
-            year: Some(2026),
-            dataset: String::new(),
-            charset: String::new(),
-            as_path: None,
-        };
+        let reading = Reading { year: Some(2026), ..Reading::default() };
         let mut args = ExplainArgs {
             rules: vec![path("rules.yml")],
             rule: rule.to_owned(),
