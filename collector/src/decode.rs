@@ -39,6 +39,7 @@ mod json;
 mod kernel;
 mod leef;
 mod logfmt;
+mod login;
 mod modsecurity;
 mod mongodb;
 mod mysql;
@@ -60,6 +61,7 @@ mod route;
 mod samba;
 mod sangfor;
 mod scan;
+mod sftp;
 mod sql;
 mod sqlserver;
 mod squid;
@@ -111,6 +113,8 @@ pub const DECODERS: &[Decoder] = &[
     systemd::DECODER,
     cron::DECODER,
     pam::DECODER,
+    login::DECODER,
+    sftp::DECODER,
     audit::DECODER,
     modsecurity::DECODER,
     haproxy::DECODER,

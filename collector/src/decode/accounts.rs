@@ -33,6 +33,8 @@ pub(crate) const PROGRAMS: &[&str] = &[
     "chfn",
     "newusers",
     "groupmems",
+    "vipw",
+    "vigr",
 ];
 
 type Shape = fn(&str, &mut Out) -> Option<()>;
@@ -62,6 +64,18 @@ const SHAPES: &[(&str, Shape)] = &[
         iam("password_expiry_changed", names::USER_TARGET_NAME, user, out)
     }),
     ("user ", gpasswd),
+    ("members of group ", |rest, out| of_group(rest, "group_members_changed", out)),
+    ("administrators of group ", |rest, out| of_group(rest, "group_administrators_changed", out)),
+    ("password of group ", |rest, out| of_group(rest, "group_password_changed", out)),
+    ("file ", |rest, out| {
+        let path = rest.strip_suffix(" edited")?;
+        iam("account_file_edited", names::FILE_PATH, path, out)
+    }),
+    ("failed deleting user '", |rest, out| {
+        account(rest, "user_deleted", out)?;
+        out.outcome(false);
+        Some(())
+    }),
     ("failed adding user '", |rest, out| {
         account(rest, "user_added", out)?;
         out.outcome(false);
@@ -163,6 +177,7 @@ fn change_of(rest: &str) -> &'static str {
         Some((_, what)) if what.starts_with("password") => "password_changed",
         Some((_, what)) if what.starts_with("shell") => "shell_changed",
         Some((_, what)) if what.starts_with("UID") => "user_id_changed",
+        Some((_, what)) if what.starts_with("expiration") => "user_expiry_changed",
         _ => "user_changed",
     }
 }
@@ -196,5 +211,17 @@ fn gpasswd(rest: &str, out: &mut Out) -> Option<()> {
     iam(action, names::GROUP_NAME, group, out)?;
     out.some(names::USER_TARGET_NAME, user);
     out.some(names::USER_NAME, by);
+    Some(())
+}
+
+/// `dba set by root to lisi,wangwu`, `dba changed by root`, `dba removed by root`.
+fn of_group(rest: &str, action: &'static str, out: &mut Out) -> Option<()> {
+    let (group, what) = rest.split_once(' ')?;
+    iam(action, names::GROUP_NAME, group, out)?;
+    if let Some((_, who)) = what.split_once(" by ") {
+        let (by, members) = who.split_once(" to ").unwrap_or((who, ""));
+        out.some(names::USER_NAME, by);
+        out.some(names::HENGWEI_GROUP_MEMBERS, members);
+    }
     Some(())
 }

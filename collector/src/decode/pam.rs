@@ -9,8 +9,8 @@ use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "pam",
-    datasets: &["pam", "login"],
-    programs: &["login"],
+    datasets: &["pam"],
+    programs: &[],
     paths: &[],
     looks: Looks { first: b"p", test: |line| line.starts_with("pam_") },
     security: true,
@@ -87,10 +87,56 @@ fn told(text: &str, out: &mut Out) {
         text.strip_prefix("account ").and_then(|rest| rest.split_once(" has expired"))
     {
         failed(user.0, text, out);
-    } else {
+    } else if let Some(keys_text) = text.strip_prefix("authentication success;") {
+        out.event("authentication", "pam_success");
+        out.outcome(true);
+        keys(keys_text, out);
+    } else if refused(text, out).is_none() {
         out.event("authentication", "pam_message");
         out.some(names::EVENT_REASON, text);
     }
+}
+
+/// What modules beside pam_unix say when they refuse somebody. Each writes its own words behind the name,
+/// so the name ends where they begin, seen from the end.
+fn refused(text: &str, out: &mut Out) -> Option<()> {
+    let between = |start: &str, end: &str| text.strip_prefix(start)?.rsplit_once(end);
+    let (action, user) = if let Some((user, _)) =
+        between("Consecutive login failures for user ", " account temporarily locked")
+    {
+        ("account_locked", user)
+    } else if let Some((user, rest)) = between("user ", " tally ") {
+        // `user lisi (1001) tally 6, deny 5`
+        rest.contains(", deny ").then_some(())?;
+        ("account_locked", user.rsplit_once(" (").map_or(user, |(user, _)| user))
+    } else if let Some((_, user)) = between("requirement ", " not met by user \"") {
+        ("pam_denied", user.strip_suffix('"')?)
+    } else if let Some((user, _)) = between("Refused user ", " for service ") {
+        ("pam_denied", user)
+    } else if let Some((user, from)) = between("access denied for user `", "' from `") {
+        host(from.strip_suffix('\'')?, out);
+        ("pam_denied", user)
+    } else if let Some((user, target)) = between("Access denied to '", "' for '") {
+        out.some(names::USER_EFFECTIVE_NAME, target.trim_end_matches('\''));
+        ("pam_denied", user)
+    } else if let Some((user, _)) = between("expired password for user ", " (") {
+        ("pam_denied", user)
+    } else if let Some((user, result)) = between("received for user ", ": ") {
+        // `received for user lisi: 7 (Authentication failure)`; 0 is success.
+        if result.starts_with("0 ") {
+            return None;
+        }
+        ("pam_failure", user)
+    } else if let Some(user) = text.strip_prefix("Invalid verification code for ") {
+        ("pam_failure", user)
+    } else {
+        return None;
+    };
+    out.event("authentication", action);
+    out.outcome(false);
+    out.some(names::USER_NAME, user);
+    out.text(names::EVENT_REASON, text);
+    Some(())
 }
 
 fn bracketed<'a>(text: &'a str, words: &str) -> Option<&'a str> {

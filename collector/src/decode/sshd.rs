@@ -63,6 +63,13 @@ const SHAPES: &[(&str, Shape)] = &[
     ("subsystem request for ", subsystem),
     ("Authentication refused: ", refused),
     ("Could not get shadow information for ", no_shadow),
+    ("Close session: ", session_closed),
+    ("srclimit_penalise: ", penalised),
+    ("Nasty PTR record ", nasty),
+    ("refused connect from ", refused_host),
+    ("Exiting on signal", |rest, out| signal(rest.trim_start(), out)),
+    ("Authentication key ", revoked),
+    ("Certificate invalid: ", refused),
 ];
 
 /// Reads one message.
@@ -440,6 +447,61 @@ fn refused(rest: &str, out: &mut Out) -> Option<()> {
 fn no_shadow(user: &str, out: &mut Out) -> Option<()> {
     out.event("authentication", "ssh_error");
     out.text(names::USER_NAME, user);
+    Some(())
+}
+
+/// `user USER from ADDRESS port N id 0`.
+fn session_closed(rest: &str, out: &mut Out) -> Option<()> {
+    let (who, from) = split_from(rest)?;
+    let from = from.split_once(" id ").map_or(from, |(from, _)| from);
+    let (address, port) = scan::peer(from)?;
+    out.event("authentication", "ssh_session_closed");
+    out.text(names::USER_NAME, who.strip_prefix("user ").unwrap_or(who));
+    source(address, port, out);
+    Some(())
+}
+
+/// `ipv4: new ADDRESS/32 deferred penalty of 5 seconds for penalty: failed authentication`, since 9.8.
+fn penalised(rest: &str, out: &mut Out) -> Option<()> {
+    let (_, rest) = rest.split_once(": ")?;
+    let mut words = rest.split(' ');
+    let network = words.find(|word| word.contains('/'))?;
+    let (address, _) = network.split_once('/')?;
+    out.event("authentication", "ssh_penalised");
+    source(Some(scan::address(address)?), None, out);
+    let (_, reason) = rest.split_once("penalty: ")?;
+    out.some(names::EVENT_REASON, reason);
+    Some(())
+}
+
+/// `"NAME" is set up for ADDRESS, ignoring`.
+fn nasty(rest: &str, out: &mut Out) -> Option<()> {
+    let (name, rest) = rest.strip_prefix('"')?.rsplit_once("\" is set up for ")?;
+    mapping(rest.strip_suffix(", ignoring").unwrap_or(rest), name, out)
+}
+
+/// `HOST (ADDRESS)`, by hosts.deny.
+fn refused_host(rest: &str, out: &mut Out) -> Option<()> {
+    let (host, address) = rest.rsplit_once(" (").unwrap_or((rest, rest));
+    let address = scan::address(address.trim_end_matches(')'))?;
+    out.event("authentication", "ssh_denied");
+    out.outcome(false);
+    source(Some(address), None, out);
+    if scan::address(host).is_none() {
+        out.some(names::SOURCE_DOMAIN, host);
+    }
+    Some(())
+}
+
+/// `TYPE FINGERPRINT revoked by file PATH`.
+fn revoked(rest: &str, out: &mut Out) -> Option<()> {
+    let (key, _) = rest.split_once(" revoked by file ")?;
+    let (kind, fingerprint) = key.split_once(' ')?;
+    out.event("authentication", "ssh_key_refused");
+    out.outcome(false);
+    out.text(names::HENGWEI_SSH_KEY_TYPE, kind);
+    out.text(names::HENGWEI_SSH_KEY_FINGERPRINT, fingerprint);
+    out.text(names::EVENT_REASON, rest);
     Some(())
 }
 

@@ -10,7 +10,7 @@ use crate::event::names;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "su",
     datasets: &["su"],
-    programs: &["su"],
+    programs: &["su", "su-l", "runuser", "runuser-l"],
     paths: &[],
     looks: Looks::NEVER,
     security: true,

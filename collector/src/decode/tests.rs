@@ -317,7 +317,7 @@ fn a_configured_dataset_stays_where_nothing_knows_better() {
     assert_eq!(dataset("nginx.access", access), "nginx.access");
     assert_eq!(dataset("", access), "apache.access");
     assert_eq!(dataset("auth", "Dec 10 07:13:56 h su: (to root) a on pts/0"), "su");
-    assert_eq!(dataset("auth", "Dec 10 07:13:56 h polkitd: hello"), "auth");
+    assert_eq!(dataset("auth", "Dec 10 07:13:56 h screenlocker: hello"), "auth");
     assert_eq!(dataset("", "Dec 10 07:13:56 h useradd[1]: nobody knows this"), "useradd");
     assert_eq!(dataset("", "Dec 10 07:13:56 h other: hello"), "syslog");
     assert_eq!(dataset("", "hello"), "raw");
