@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 
 use super::out::Out;
+use super::json::{self, Scalar};
 use super::{postgresql, scan, sql};
 use crate::event::names;
 
@@ -66,7 +67,7 @@ const LOGOUTS: &[&str] =
 
 /// Reads one record.
 pub(crate) fn read(text: &str, known: Names, out: &mut Out) -> Option<()> {
-    let values = if text.starts_with('{') { object(text)? } else { pairs(text) };
+    let values = if text.starts_with('{') { object(text, out)? } else { pairs(text) };
     let part = |name: &str| {
         let name = name.trim_matches('"');
         known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, part)| *part)
@@ -186,20 +187,22 @@ pub(crate) fn write(parts: &[(Part, &str)], twice: bool, out: &mut Out) {
     }
 }
 
-/// The keys and values of one flat object.
-fn object(text: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
-    use serde_json::Value;
-    let object: serde_json::Map<String, Value> = serde_json::from_str(text).ok()?;
-    let flat = object.into_iter().take(MAX_PAIRS).filter_map(|(name, value)| {
-        let value = match value {
-            Value::String(text) => text,
-            Value::Number(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
-            Value::Null | Value::Array(_) | Value::Object(_) => return None,
-        };
-        Some((name.into(), value.into()))
+/// The keys and values of one flat object; a key that stands twice comes back twice.
+fn object<'a>(text: &str, out: &mut Out) -> Option<Vec<(Cow<'a, str>, Cow<'a, str>)>> {
+    let mut flat = Vec::new();
+    let whole = json::each(text, out, &mut |name, value, _| {
+        if flat.len() < MAX_PAIRS {
+            let value = match value {
+                Scalar::Text(text) => text.to_owned(),
+                Scalar::Integer(integer) => integer.to_string(),
+                Scalar::Large(integer) => integer.to_string(),
+                Scalar::Number(number) => number.to_string(),
+                Scalar::Flag(flag) => flag.to_string(),
+            };
+            flat.push((name.to_owned().into(), value.into()));
+        }
     });
-    Some(flat.collect())
+    whole.then_some(flat)
 }
 
 /// `name=value` or `name: value` behind one another, values in quotes or ended by a comma, a semicolon
