@@ -1,6 +1,7 @@
-//! What ModSecurity finds: its messages within the error logs of Apache and nginx, and its audit log in
-//! JSON, in the shapes of versions 2 and 3. Both become one event of the dataset `modsecurity`, with every
-//! rule that matched in `rule.id`, `rule.name` and `rule.category`.
+//! What ModSecurity finds: its messages within the error logs of Apache and nginx, and its audit log,
+//! in JSON as versions 2 and 3 write it and in sections (`modsecurity/sections.rs`). Each becomes one
+//! event of the dataset `modsecurity`, with every rule that matched in `rule.id`, `rule.name` and
+//! `rule.category`.
 //!
 //! ```text
 //! ModSecurity: Warning. detected SQLi … [file "…"] [line "66"] [id "942100"] [msg "SQL Injection"] [tag "attack-sqli"] … [uri "/x"] [unique_id "…"]
@@ -12,6 +13,8 @@
 //! the headers and the body of requests: only those that say who asked for what become fields, never
 //! cookies or credentials.
 
+mod sections;
+
 use super::json::{self, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access, scan, time};
@@ -22,7 +25,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[DATASET],
     programs: &["modsecurity", "mod_security"],
     paths: &["modsec"],
-    looks: Looks { first: b"{", test: |line| line.starts_with("{\"transaction\":{") },
+    looks: Looks { first: b"{-", test: looks_like },
     security: true,
     decode,
 };
@@ -41,10 +44,20 @@ const AMBIGUOUS: &str = "a value of the message stands in it twice, as the peer 
 const SEVERITIES: &[&str] =
     &["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
-/// Reads one line: a transaction in JSON, or a message without what an error log puts before it.
+/// Whether a line may be a transaction.
+fn looks_like(line: &str) -> bool {
+    line.starts_with("{\"transaction\":{")
+        || line.starts_with("--")
+            && line.split('\n').next().is_some_and(|first| first.ends_with("-A--"))
+}
+
+/// Reads one record: a transaction in JSON or in sections, or a message without what an error log puts before it.
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if line.message.starts_with('{') {
         return transaction(line.message, out);
+    }
+    if line.message.starts_with("--") {
+        return sections::read(line.message, out).is_some();
     }
     line.message.strip_prefix(MARK).is_some_and(|text| message(text, out).is_some())
 }
@@ -162,6 +175,12 @@ fn transaction(text: &str, out: &mut Out) -> bool {
     if !whole || !seen.client || !seen.id {
         return false;
     }
+    conclude(&seen, out);
+    true
+}
+
+/// What is known when all of a transaction was read.
+fn conclude(seen: &Seen, out: &mut Out) {
     if let Some(at) = seen.severest
         && let Some(name) = SEVERITIES.get(at)
     {
@@ -174,7 +193,6 @@ fn transaction(text: &str, out: &mut Out) -> bool {
     } else {
         verdict(seen.blocked, out);
     }
-    true
 }
 
 fn part(path: &str, value: Scalar<'_>, seen: &mut Seen, out: &mut Out) {
@@ -224,13 +242,16 @@ fn part(path: &str, value: Scalar<'_>, seen: &mut Seen, out: &mut Out) {
         "messages.details.ruleId" if seen.rules <= MAX_RULES => out.text(names::RULE_ID, text),
         "messages.details.tags" if seen.rules <= MAX_RULES => tag(text, out),
         "messages.details.data" if seen.rules <= MAX_RULES => out.text(names::EVENT_REASON, text),
-        "audit_data.messages" if seen.rules < MAX_RULES => audited(text, seen, out),
+        "audit_data.messages" => audited(text, seen, out),
         _ => {}
     }
 }
 
 /// A message of version 2 within the audit log.
 fn audited(text: &str, seen: &mut Seen, out: &mut Out) {
+    if seen.rules >= MAX_RULES {
+        return;
+    }
     seen.rules += 1;
     seen.blocked |= text.starts_with("Access denied");
     let values = values(text);
