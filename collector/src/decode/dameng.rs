@@ -123,12 +123,11 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
             return true;
         }
     }
-    let known = !line.configured.is_empty() || line.program.is_some() || !line.path.is_empty();
-    if known && (columns(text, out).is_some() || trail::read(text, COLUMNS, out).is_some()) {
+    let record = columns(text, out).is_some() || trail::read(text, COLUMNS, out).is_some();
+    if record {
         out.dataset = Some(AUDIT);
-        return true;
     }
-    false
+    record
 }
 
 /// `2026-11-22 08:00:00.123`; older servers leave the fraction out.

@@ -28,6 +28,9 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
+/// An address, its port, and the beginning of the date.
+const MAX_PEER: usize = 64;
+
 /// What HAProxy says of itself, by words in it.
 const SAID: &[(&str, &str)] = &[
     (" is DOWN", "server_down"),
@@ -82,7 +85,8 @@ struct Head<'a> {
 
 /// `192.0.2.9:51000 [22/Nov/2026:08:00:00.476] `; clients on a socket have no address.
 fn head(line: &str) -> Option<Head<'_>> {
-    let (peer, rest) = line.split_once(" [")?;
+    let at = line[..line.floor_char_boundary(MAX_PEER)].find(" [")?;
+    let (peer, rest) = (&line[..at], &line[at + 2..]);
     let client = match peer {
         "unix:1" => None,
         _ => Some(scan::endpoint(peer)?),

@@ -10,8 +10,8 @@
 
 use std::borrow::Cow;
 
-use super::out::Out;
 use super::json::{self, Scalar};
+use super::out::Out;
 use super::{postgresql, scan, sql};
 use crate::event::names;
 
