@@ -58,8 +58,15 @@ const HALVES: &[&str] = &[" AM ", " PM ", " 上午 ", " 下午 "];
 
 /// Whether a line may be one: a level and a class behind a stamp, or a trace.
 fn looks_like(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    // Where the first mark of a date or a time is, an address has a dot.
+    let dated =
+        |at: usize| bytes.get(at).is_some_and(|byte| matches!(byte, b'-' | b':' | b'/' | 0xe4..));
+    if bytes.first().is_some_and(u8::is_ascii_digit) && !dated(2) && !dated(4) && !dated(1) {
+        return false;
+    }
     let first = line.split('\n').next().unwrap_or(line);
-    match line.as_bytes().first() {
+    match bytes.first() {
         Some(b'\t' | b' ') => trace::is_frame(first),
         Some(b'E' | b'C') if trace::begins(first) => true,
         Some(b'0'..=b'9' | b'[' | b'A'..=b'Z' | 0xe0..) => {

@@ -45,6 +45,7 @@ fn looks_like(line: &str) -> bool {
             line.starts_with("[pid: ") || gunicorn(line).is_some() || django(line).is_some()
         }
         // A stamped line with a traceback below it.
+        _ if line.as_bytes().get(4) != Some(&b'-') => false,
         _ => line.split_once('\n').is_some_and(|(_, below)| below.starts_with(TRACEBACK)),
     }
 }
