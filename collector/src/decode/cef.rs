@@ -28,6 +28,8 @@ pub(crate) const DECODER: Decoder = Decoder {
 };
 
 const DIALECT: Dialect = Dialect { vendor: "cef", own };
+/// The first second that is taken for a time.
+const FIRST_EPOCH: u64 = 1_000_000_000;
 /// Fields of the header.
 const HEADER: [FieldId; 4] =
     [names::OBSERVER_VENDOR, names::OBSERVER_PRODUCT, names::OBSERVER_VERSION, names::EVENT_CODE];
@@ -208,6 +210,10 @@ fn label<'a>(key: &'a str, pairs: &[Pair<'a>]) -> &'a str {
 /// Dates the line: milliseconds, `Nov 22 2026 08:00:00`, or ISO.
 pub(super) fn stamp(value: &str, out: &mut Out) -> bool {
     if let Ok(number) = value.parse::<u64>() {
+        // A small number is no time of this century.
+        if number < FIRST_EPOCH {
+            return false;
+        }
         #[expect(clippy::cast_precision_loss, reason = "an epoch has far fewer digits")]
         let time = json::epoch(number as f64);
         out.time = time;

@@ -30,7 +30,9 @@ pub(super) fn unstamped<'a>(line: &'a str, sure: bool, out: &mut Out) -> Option<
             .or_else(|| sure.then(|| dated(line, out)).flatten()),
         b'*' | b'.' | b':' => numbered(line, out),
         first if sure => {
-            let pairs = first >= 0x80 || matches!(first, b'{' | b'"') || begins_pair(line);
+            let behind = line.split_once(' ').map_or("", |(_, behind)| behind);
+            let pairs = first >= 0x80 || matches!(first, b'{' | b'"');
+            let pairs = pairs || begins_pair(line) || begins_pair(behind);
             if pairs || is_envelope(line) {
                 return Some(bare(line));
             }
@@ -297,6 +299,7 @@ mod tests {
         for (line, time, host, message) in [
             ("<189>date=2026-11-22 time=08:00:00 a=b", "", "", "date=2026-11-22 time=08:00:00 a=b"),
             ("<14>CEF:0|a|b|", "", "", "CEF:0|a|b|"),
+            ("<14>attack serial=\"1\" sip=\"2\"", "", "", "attack serial=\"1\" sip=\"2\""),
             ("Nov 22 08:00:00 fw01 CEF:0|a|b|", "08:00:00", "fw01", "CEF:0|a|b|"),
             ("Nov 22 08:00:00 CEF:0|a|b|", "08:00:00", "", "CEF:0|a|b|"),
             ("<14>日志类型:登录, 源IP:192.0.2.1", "", "", "日志类型:登录, 源IP:192.0.2.1"),

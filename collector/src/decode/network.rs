@@ -10,12 +10,14 @@
 
 mod aliases;
 mod conclude;
+mod object;
 mod values;
 pub(crate) mod words;
 
 use std::net::IpAddr;
 
 pub(crate) use aliases::{Meaning, Side, meaning};
+pub(crate) use object::read_object;
 use values::direction;
 pub(crate) use values::{endpoint, lower, protocol, text};
 use words::Happening;
@@ -173,6 +175,16 @@ impl<'a> Facts<'a> {
         self.text
     }
 
+    /// What somebody did, as written.
+    pub(crate) fn operation(&self) -> Option<&'a str> {
+        self.operation
+    }
+
+    /// Whether any key was one that appliances write.
+    pub(crate) fn speaks(&self) -> bool {
+        self.weight > 0
+    }
+
     /// Which kind of line it says it is.
     pub(crate) fn kind(&self) -> Option<&'a str> {
         self.kind
@@ -236,6 +248,11 @@ impl<'a> Facts<'a> {
 
     fn place(&mut self, meaning: Meaning, pair: Pair<'a>, out: &mut Out) {
         let value = pair.value;
+        // Some say the decision where others name what decided.
+        let meaning = match meaning {
+            Meaning::Policy if is_verdict(value) => Meaning::Action,
+            other => other,
+        };
         match meaning {
             Meaning::Address(side) => {
                 // Words may follow an address: `dst=192.0.2.1 denied by policy`.
@@ -287,10 +304,6 @@ impl<'a> Facts<'a> {
                     self.keep(pair, out);
                 }
             },
-            // Some say the decision where others name what decided.
-            Meaning::Policy if self.action.is_none() && is_verdict(value) => {
-                self.action = Some(value)
-            }
             Meaning::Policy => self.first(|facts| &mut facts.policy, pair, out),
             Meaning::PolicyId => self.first(|facts| &mut facts.policy_id, pair, out),
             Meaning::Attack => self.first(|facts| &mut facts.attack, pair, out),

@@ -4,13 +4,10 @@
 //! English), and `2026-11-22 08:00:00|!secevent|!192.0.2.1|!{JSON}`. Values are not quoted in the first, so
 //! that a URL may hold keys; see [`super::network`] for what that can do.
 
-use std::borrow::Cow;
-
-use super::json::Scalar;
-use super::network::{self, Dialect, Facts, Meaning};
+use super::network::{self, Dialect, Meaning};
 use super::out::Out;
-use super::pairs::{Assign, Between, Pair, Style};
-use super::{Decoder, Line, Looks, json, pairs, scan};
+use super::pairs::{Assign, Between, Style};
+use super::{Decoder, Line, Looks, pairs, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -31,8 +28,6 @@ const DIALECT: Dialect = Dialect {
 const STYLE: Style = Style { assign: Assign::Colon, between: Between::Comma };
 /// What is between the parts of a line of the platforms.
 const BAR: &str = "|!";
-/// Values of a JSON object that are read.
-const MAX_VALUES: usize = 256;
 
 fn looks_like(line: &str) -> bool {
     let head = line.get(..line.floor_char_boundary(48)).unwrap_or_default();
@@ -72,37 +67,9 @@ fn decode_platform(message: &str, out: &mut Out) -> bool {
     if scan::address(device.trim_start_matches('!')).is_none() {
         return false;
     }
-    if !read_json(body, kind, DIALECT, out) {
+    if !network::read_object(body, kind, DIALECT, out) {
         return false;
     }
     out.word(names::OBSERVER_VENDOR, "Sangfor");
-    true
-}
-
-/// Reads an object's top-level values as pairs.
-pub(super) fn read_json(body: &str, kind: &str, dialect: Dialect, out: &mut Out) -> bool {
-    let mut values: Vec<(String, String)> = Vec::new();
-    let read = json::each(body, out, &mut |path, value, _| {
-        if values.len() >= MAX_VALUES {
-            return;
-        }
-        let text: Cow<'_, str> = match value {
-            Scalar::Text(text) => text.into(),
-            Scalar::Integer(integer) => integer.to_string().into(),
-            Scalar::Large(integer) => integer.to_string().into(),
-            Scalar::Number(number) => number.to_string().into(),
-            Scalar::Flag(flag) => flag.to_string().into(),
-        };
-        values.push((path.to_owned(), text.into_owned()));
-    });
-    if !read {
-        return false;
-    }
-    let mut facts = Facts::new(dialect);
-    facts.set_kind(kind);
-    for (key, value) in &values {
-        facts.take(Pair { key, value, escaped: false }, out);
-    }
-    facts.conclude(out);
     true
 }

@@ -233,10 +233,17 @@ fn base_name(program: &str) -> &str {
 fn rfc5424<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
     let message = parse_message_with_year_exact(line, |_| 0, Variant::RFC5424).ok()?;
     out.time = message.timestamp.and_then(|time| time.timestamp_nanos_opt());
-    Some(loose(message, out))
+    Some(loose(message, junos(line), out))
 }
 
-fn loose<'a>(message: Message<&'a str>, out: &mut Out) -> Header<'a> {
+/// The name of an event and what follows it, where Junos says all of it as structured data.
+fn junos(line: &str) -> Option<&str> {
+    let at = memchr::memmem::find(line.as_bytes(), b" [junos@")?;
+    let start = line.get(..at)?.rfind(' ')? + 1;
+    line.get(start..)
+}
+
+fn loose<'a>(message: Message<&'a str>, whole: Option<&'a str>, out: &mut Out) -> Header<'a> {
     let mut some = |id: FieldId, text: Option<&str>| {
         if let Some(text) = text {
             out.text(id, text);
@@ -250,6 +257,9 @@ fn loose<'a>(message: Message<&'a str>, out: &mut Out) -> Header<'a> {
         Some(ProcId::PID(pid)) => out.integer(names::PROCESS_PID, pid.into()),
         Some(ProcId::Name(name)) => out.text(names::PROCESS_PID, name),
         None => {}
+    }
+    if let Some(message) = whole {
+        return Header { program, message };
     }
     for element in &message.structured_data {
         structured(element, out);

@@ -118,7 +118,7 @@ use Side::{Destination, DestinationNat, Peer, Source, SourceNat};
 const ALIASES: &[(Meaning, &str)] = &[
     (
         Address(Source),
-        "src sa srcip sourceip srcaddr srcaddress sourceaddr sourceaddress srcipaddr srcipaddress \
+        "src source sa srcip sourceip srcaddr srcaddress sourceaddr sourceaddress srcipaddr srcipaddress \
          sourceipaddress sip saddr sipaddr addrsrc ipsrc srcipv4 srcipv6 isrcip ssrcip srchost attackerip \
          attackip attackeraddress initiatorip srcaddrip sourceipv4 sourceipv6 sourceipaddr \
          源ip 源地址 源ip地址 源主机 源主机ip 来源ip 来源地址 来源ip地址 源ipv4 源ipv6 源 攻击ip 攻击源 攻击源ip 攻击源地址 \
@@ -126,7 +126,7 @@ const ALIASES: &[(Meaning, &str)] = &[
     ),
     (
         Address(Destination),
-        "dst da dstip destip destinationip dstaddr dstaddress destaddr destinationaddress dstipaddr \
+        "dst destination da dstip destip destinationip dstaddr dstaddress destaddr destinationaddress dstipaddr \
          dstipaddress destinationipaddress dip daddr dipaddr addrdst ipdst dstipv4 dstipv6 idstip sdstip \
          dsthost targetip targetaddr victimip serverip responderip destipaddr destinationipv4 \
          destinationipv6 目的ip 目的地址 目的ip地址 目的主机 目的主机ip 目标ip 目标地址 目标ip地址 目标主机 目的 目的ipv4 目的ipv6 \
@@ -242,7 +242,10 @@ const ALIASES: &[(Meaning, &str)] = &[
          starttime optime receivetime 时间 发生时间 日志时间 产生时间 事件时间 操作时间 登录时间 记录时间 开始时间 告警时间 传输时间 \
          同步时间 时间戳",
     ),
-    (Seconds, "duration elapsed sessionduration 持续时间 时长 会话时长 登录时长 持续时长"),
+    (
+        Seconds,
+        "duration elapsed elapsedtime sessionduration 持续时间 时长 会话时长 登录时长 持续时长",
+    ),
     (Direction, "direction dir 方向 传输方向 数据流向 流向 同步方向 交换方向 攻击方向 访问方向"),
     (
         Field(names::EVENT_REASON),
@@ -292,33 +295,33 @@ const ALIASES: &[(Meaning, &str)] = &[
     (Field(names::DB_STATEMENT), "sql sqltext sqlstatement sql语句 执行语句"),
     (
         Count(names::SOURCE_BYTES),
-        "sentbyte sentbytes bytessent sendbytes sent initbytecount bytesout outbytes txbytes upbytes 发送字节 发送字节数 上行字节 上行字节数 发送流量",
+        "sentbyte sentbytes bytesfromclient bytessent sendbytes sent initbytecount bytesout outbytes txbytes upbytes 发送字节 发送字节数 上行字节 上行字节数 发送流量",
     ),
     (
         Count(names::DESTINATION_BYTES),
-        "rcvdbyte rcvdbytes bytesreceived bytesrcvd rcvbytes recvbytes receivedbytes rcvd rplybytecount bytesin inbytes rxbytes downbytes 接收字节 接收字节数 下行字节 下行字节数 接收流量",
+        "rcvdbyte receivebytes rcvdbytes bytesfromserver bytesreceived bytesrcvd rcvbytes recvbytes receivedbytes rcvd rplybytecount bytesin inbytes rxbytes downbytes 接收字节 接收字节数 下行字节 下行字节数 接收流量",
     ),
     (
         Count(names::SOURCE_PACKETS),
-        "sentpkt sentpkts pktssent sendpkts sentpackets packetssent initpktcount inpkt txpkts 发送包数 发送报文数",
+        "sentpkt sendpackets sentpkts packetsfromclient pktssent sendpkts sentpackets packetssent initpktcount inpkt txpkts 发送包数 发送报文数",
     ),
     (
         Count(names::DESTINATION_PACKETS),
-        "rcvdpkt rcvdpkts pktsreceived rcvpkts rcvdpackets packetsreceived rplypktcount outpkt rxpkts 接收包数 接收报文数",
+        "rcvdpkt receivepackets rcvdpkts packetsfromserver pktsreceived rcvpkts rcvdpackets packetsreceived rplypktcount outpkt rxpkts 接收包数 接收报文数",
     ),
     (Count(names::NETWORK_BYTES), "bytes totalbytes bytecount 字节数 总字节数 传输字节数 数据量"),
     (Count(names::NETWORK_PACKETS), "packets pkts totalpkts 包数 报文数"),
     (
         Field(names::OBSERVER_INGRESS_ZONE),
-        "srczone sourcezone zonesrc srczonename szone sarea fromzone inzone 源区域 源安全域 源域 入区域",
+        "srczone sourcezone sourcezonename zonesrc srczonename szone sarea fromzone inzone 源区域 源安全域 源域 入区域",
     ),
     (
         Field(names::OBSERVER_EGRESS_ZONE),
-        "dstzone destzone destinationzone zonedst dstzonename dzone darea tozone outzone 目的区域 目的安全域 目的域 目标区域 出区域",
+        "dstzone destzone destinationzonename destinationzone zonedst dstzonename dzone darea tozone outzone 目的区域 目的安全域 目的域 目标区域 出区域",
     ),
     (
         Field(names::OBSERVER_INGRESS_INTERFACE_NAME),
-        "srcintf sourceinterface srcinterface srcif inif inintf ininterface indev inface interfacesrc deviceinboundinterface inboundinterface iif 入接口 源接口 接入接口 流入接口",
+        "srcintf packetincominginterface sourceinterface srcinterface srcif inif inintf ininterface indev inface interfacesrc deviceinboundinterface inboundinterface iif 入接口 源接口 接入接口 流入接口",
     ),
     (
         Field(names::OBSERVER_EGRESS_INTERFACE_NAME),
