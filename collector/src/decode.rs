@@ -30,6 +30,7 @@ mod dovecot;
 mod error_log;
 mod firewall;
 mod freeradius;
+mod fortinet;
 mod gear;
 mod haproxy;
 mod iis;
@@ -152,6 +153,7 @@ pub const DECODERS: &[Decoder] = &[
     cisco::DECODER,
     infocenter::H3C,
     infocenter::HUAWEI,
+    fortinet::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
