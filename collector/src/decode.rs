@@ -38,6 +38,7 @@ mod infocenter;
 mod java;
 mod json;
 mod kernel;
+mod juniper;
 mod leef;
 mod logfmt;
 mod login;
@@ -154,6 +155,7 @@ pub const DECODERS: &[Decoder] = &[
     infocenter::H3C,
     infocenter::HUAWEI,
     fortinet::DECODER,
+    juniper::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
