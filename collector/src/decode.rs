@@ -53,6 +53,7 @@ mod orthanc;
 mod out;
 mod packages;
 mod pairs;
+mod paloalto;
 mod pam;
 mod polkit;
 mod postfix;
@@ -156,6 +157,7 @@ pub const DECODERS: &[Decoder] = &[
     infocenter::HUAWEI,
     fortinet::DECODER,
     juniper::DECODER,
+    paloalto::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
