@@ -34,6 +34,7 @@ mod fortinet;
 mod gear;
 mod haproxy;
 mod iis;
+mod hillstone;
 mod infocenter;
 mod java;
 mod json;
@@ -158,6 +159,7 @@ pub const DECODERS: &[Decoder] = &[
     fortinet::DECODER,
     juniper::DECODER,
     paloalto::DECODER,
+    hillstone::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
