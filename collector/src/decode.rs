@@ -76,6 +76,7 @@ mod syslog;
 mod systemd;
 mod time;
 mod trail;
+mod topsec;
 mod typed;
 mod utmp;
 mod vsftpd;
@@ -160,6 +161,7 @@ pub const DECODERS: &[Decoder] = &[
     juniper::DECODER,
     paloalto::DECODER,
     hillstone::DECODER,
+    topsec::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
