@@ -81,6 +81,7 @@ mod typed;
 mod utmp;
 mod vsftpd;
 mod windows;
+mod venustech;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -162,6 +163,7 @@ pub const DECODERS: &[Decoder] = &[
     paloalto::DECODER,
     hillstone::DECODER,
     topsec::DECODER,
+    venustech::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
