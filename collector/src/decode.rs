@@ -51,6 +51,7 @@ mod network;
 mod openldap;
 mod oracle;
 mod orthanc;
+mod nsfocus;
 mod out;
 mod packages;
 mod pairs;
@@ -164,6 +165,7 @@ pub const DECODERS: &[Decoder] = &[
     hillstone::DECODER,
     topsec::DECODER,
     venustech::DECODER,
+    nsfocus::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
