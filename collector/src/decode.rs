@@ -62,6 +62,7 @@ mod postfix;
 mod postgresql;
 mod python;
 mod redis;
+mod qianxin;
 mod route;
 mod samba;
 mod sangfor;
@@ -166,6 +167,7 @@ pub const DECODERS: &[Decoder] = &[
     topsec::DECODER,
     venustech::DECODER,
     nsfocus::DECODER,
+    qianxin::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
     error_log::NGINX,
