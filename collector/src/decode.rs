@@ -33,11 +33,13 @@ mod freeradius;
 mod fortinet;
 mod gear;
 mod haproxy;
+mod hl7;
 mod iis;
 mod hillstone;
 mod infocenter;
 mod java;
 mod json;
+mod kamailio;
 mod kernel;
 mod juniper;
 mod leef;
@@ -79,6 +81,7 @@ mod systemd;
 mod time;
 mod trail;
 mod topsec;
+mod tryton;
 mod typed;
 mod utmp;
 mod vsftpd;
@@ -142,6 +145,11 @@ pub const DECODERS: &[Decoder] = &[
     postfix::DECODER,
     dovecot::DECODER,
     orthanc::DECODER,
+    kamailio::DECODER,
+    kamailio::ASTERISK,
+    kamailio::FREESWITCH,
+    tryton::DECODER,
+    hl7::DECODER,
     windows::DECODER,
     kernel::DECODER,
     polkit::DECODER,
