@@ -24,12 +24,13 @@ pub(crate) const DECODER: Decoder = Decoder {
 const STAMP: usize = 24;
 /// What stands before the message in `radius.log`.
 const LEVELS: &[&str] = &["Auth", "Info", "Error", "Warning", "Warn", "Proxy", "Acct", "Debug"];
-/// How the login messages begin, whether it worked, and the reason where there is one.
-const LOGINS: &[(&str, bool, &str)] = &[
-    ("Login OK", true, ""),
-    ("Login incorrect", false, ""),
-    ("Invalid user", false, "no such user"),
-    ("Multiple logins", false, "multiple logins"),
+/// How the login messages begin, the action, and whether it worked. The server says `Login incorrect`
+/// of a request it called `Invalid user`, too; only the former is counted as a login.
+const LOGINS: &[(&str, &str, bool)] = &[
+    ("Login OK", "radius_login", true),
+    ("Login incorrect", "radius_login", false),
+    ("Invalid user", "radius_invalid_user", false),
+    ("Multiple logins", "radius_multiple_logins", false),
 ];
 /// What stands between the name and who asked.
 const BETWEEN: &str = "] (from client ";
@@ -94,7 +95,7 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 
 /// `Login incorrect (REASON): [NAME/PASSWORD] (from client NAME port N cli MAC)[ via TLS tunnel]`.
 fn login(message: &str, out: &mut Out) -> Option<()> {
-    let (start, success, reason) =
+    let (start, action, success) =
         LOGINS.iter().find(|(start, _, _)| message.starts_with(start))?;
     let rest = message.strip_prefix(start)?;
     let (said, rest) = match rest.strip_prefix(" (") {
@@ -102,7 +103,7 @@ fn login(message: &str, out: &mut Out) -> Option<()> {
         None => ("", rest.strip_prefix(": [")?),
     };
     let (who, from) = rest.split_once(BETWEEN)?;
-    out.event("authentication", "radius_login");
+    out.event("authentication", action);
     out.outcome(*success);
     if from.contains(BETWEEN) {
         out.problem("name or station imitate the log; neither is read");
@@ -118,9 +119,6 @@ fn login(message: &str, out: &mut Out) -> Option<()> {
         None => who,
     };
     out.some(names::USER_NAME, name);
-    if said.is_empty() && !reason.is_empty() {
-        out.word(names::EVENT_REASON, reason);
-    }
     out.some(names::EVENT_REASON, said);
     let (client, rest) = from.split_once(" port ").unwrap_or((from, ""));
     out.some(names::OBSERVER_NAME, client);

@@ -66,6 +66,40 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("lchown", "chown", "change"),
     ("ntimes", "utime", "change"),
     ("fntimes", "utime", "change"),
+    ("closedir", "closedir", "access"),
+    ("realpath", "realpath", "access"),
+    ("connectpath", "connectpath", "access"),
+    ("file_id_create", "file_id_create", "access"),
+    ("getwd", "getwd", "access"),
+    ("statvfs", "statvfs", "access"),
+    ("fs_capabilities", "fs_capabilities", "access"),
+    ("get_real_filename", "get_real_filename", "access"),
+    ("get_real_filename_at", "get_real_filename", "access"),
+    ("translate_name", "translate_name", "access"),
+    ("fget_dos_attributes", "get_dos_attributes", "access"),
+    ("fset_dos_attributes", "set_dos_attributes", "change"),
+    ("get_dos_attributes", "get_dos_attributes", "access"),
+    ("set_dos_attributes", "set_dos_attributes", "change"),
+    ("fgetxattr", "getxattr", "access"),
+    ("getxattr", "getxattr", "access"),
+    ("flistxattr", "listxattr", "access"),
+    ("listxattr", "listxattr", "access"),
+    ("sys_acl_get_fd", "get_acl", "access"),
+    ("sys_acl_get_file", "get_acl", "access"),
+    ("sys_acl_set_fd", "set_acl", "change"),
+    ("fcntl", "fcntl", "access"),
+    ("lock", "lock", "access"),
+    ("getlock", "getlock", "access"),
+    ("strict_lock_check", "lock_check", "access"),
+    ("kernel_flock", "flock", "access"),
+    ("linux_setlease", "setlease", "access"),
+    ("lseek", "lseek", "access"),
+    ("get_alloc_size", "get_alloc_size", "access"),
+    ("readlinkat", "readlink", "access"),
+    ("fsync", "fsync", "change"),
+    ("fsync_send", "fsync", "change"),
+    ("fsync_recv", "fsync", "change"),
+    ("fchflags", "chflags", "change"),
     ("chdir", "chdir", "access"),
     ("stat", "stat", "access"),
     ("fstat", "stat", "access"),
@@ -91,6 +125,9 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
         }
         let logger = head.rsplit_once('(').and_then(|(_, name)| name.strip_suffix(')'));
         out.some(names::LOG_LOGGER, logger.unwrap_or_default());
+        if head.contains("/vfs_full_audit.c:") {
+            return audited(message, out);
+        }
         if said(message, out).is_none() {
             out.event("process", "smb_message");
             out.some(names::EVENT_REASON, message);
@@ -100,13 +137,21 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if line.program == Some("smbd_audit") || line.configured == AUDIT || line.program.is_none() {
         let message = line.message.strip_prefix("smbd_audit: ").unwrap_or(line.message);
         let mark = out.mark();
-        if operation(message, out).is_some() {
-            out.dataset = Some(AUDIT);
+        if audited(message, out) {
             return true;
         }
         out.reset(mark);
     }
     said(line.message, out).is_some()
+}
+
+/// Reads what `full_audit` says.
+fn audited(message: &str, out: &mut Out) -> bool {
+    let read = operation(message, out).is_some();
+    if read {
+        out.dataset = Some(AUDIT);
+    }
+    read
 }
 
 /// `[2026/02/28 08:10:01.123456,  3] FILE:LINE(FUNCTION)` and what stands on the line below: the head
@@ -145,13 +190,17 @@ fn operation(message: &str, out: &mut Out) -> Option<()> {
         "create_file" => out.some(names::FILE_PATH, rest.splitn(4, '|').nth(3).unwrap_or(rest)),
         "rename" | "link" | "symlink" => two_names(rest, out),
         // `PATH|MODE`
-        "chmod" | "mknod" | "setxattr" | "removexattr" => {
+        "chmod" | "mknod" | "setxattr" | "getxattr" | "removexattr" => {
             let (path, detail) = rest.rsplit_once('|').unwrap_or((rest, ""));
             out.some(names::FILE_PATH, path);
             if action == "chmod" {
                 out.some(names::FILE_MODE, detail);
             }
         }
+        "chdir" => out.some(names::FILE_PATH, rest.strip_prefix("chdir|").unwrap_or(rest)),
+        // `PATH|TIME|TIME|TIME|TIME`
+        "utime" => out.some(names::FILE_PATH, rest.rsplitn(5, '|').nth(4).unwrap_or(rest)),
+        "file_id_create" | "get_alloc_size" => {}
         _ => out.some(names::FILE_PATH, rest),
     }
     Some(())
@@ -275,13 +324,14 @@ fn authentication(rest: &str, out: &mut Out) -> Option<()> {
     Some(())
 }
 
+/// The check of a password, which a login is said of beside: it has no address.
 /// `Authentication for user [ASKED] -> [MAPPED] FAILED with error STATUS, …`, `authentication for user
 /// [ASKED] -> [MAPPED] -> [UNIX] succeeded`.
 fn checked(rest: &str, out: &mut Out) -> Option<()> {
     let rest =
         rest.strip_prefix("Authentication").or_else(|| rest.strip_prefix("authentication"))?;
     let rest = rest.strip_prefix(" for user [")?;
-    out.event("authentication", "smb_login");
+    out.event("authentication", "smb_password_check");
     let user = match rest.rsplit_once("] FAILED with error ") {
         Some((names, status)) => {
             out.outcome(false);
