@@ -39,10 +39,13 @@ fn shippers_give_the_same_fields() {
         let beat = fields(&event.by_winlogbeat());
         let nxlog = fields(&event.by_nxlog());
         let dump = fields(&event.whole);
+        let xml = fields_of(event.as_xml());
         for (name, value) in &event.data {
             let name = format!("winlog.event_data.{name}");
             let expected = text(value);
-            for (who, found) in [("winlogbeat", &beat), ("nxlog", &nxlog), ("dump", &dump)] {
+            for (who, found) in
+                [("winlogbeat", &beat), ("nxlog", &nxlog), ("dump", &dump), ("xml", &xml)]
+            {
                 let found = found.get(&name).map(text);
                 assert_eq!(found, Some(expected.clone()), "{who}: {name} of {}", event.id);
             }
@@ -68,6 +71,7 @@ fn shippers_give_the_same_fields() {
         };
         assert_eq!(common(&beat), common(&nxlog));
         assert_eq!(common(&beat), common(&dump));
+        assert_eq!(common(&beat), common(&xml));
         assert!(beat["event.dataset"] != "windows", "{} {}", event.channel, event.id);
         assert!(beat["event.dataset"].as_str().is_some_and(|name| name.starts_with("windows.")));
     }
@@ -124,6 +128,24 @@ impl Real {
         })
     }
 
+    fn as_xml(&self) -> String {
+        let escaped = |text: &str| {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+            text.replace('\'', "&apos;").replace('"', "&quot;")
+        };
+        let mut xml = format!(
+            "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>\
+             <Provider Name='{}'/><EventID>{}</EventID><TimeCreated SystemTime='{}'/>\
+             <Channel>{}</Channel><Computer>{}</Computer></System><EventData>",
+            self.provider, self.id, self.time, self.channel, self.computer,
+        );
+        for (name, value) in &self.data {
+            let value = escaped(&text(value));
+            xml += &format!("<Data Name='{}'>{value}</Data>", escaped(name));
+        }
+        xml + "</EventData></Event>"
+    }
+
     fn by_nxlog(&self) -> Json {
         let mut line = json!({
             "EventTime": self.time,
@@ -144,6 +166,10 @@ fn text(value: &Json) -> String {
 }
 
 fn fields(line: &Json) -> BTreeMap<String, Json> {
+    fields_of(line.to_string())
+}
+
+fn fields_of(line: String) -> BTreeMap<String, Json> {
     let sender = Sender {
         agent: "agent-1".into(),
         host: "collector".into(),
@@ -152,7 +178,7 @@ fn fields(line: &Json) -> BTreeMap<String, Json> {
         zone: "+00:00".into(),
     };
     let ingested = 4_000_000_000_000_000_000;
-    let body = Some(Body::Original(Bytes::from(line.to_string())));
+    let body = Some(Body::Original(Bytes::from(line)));
     let record = Record { number: 1, created: ingested, body, ..Record::default() };
     let block = Block { origins: vec![Origin::default()], records: vec![record] };
     let context = Context { sender: &sender, ingested, kind: Kind::Log };

@@ -1,7 +1,8 @@
-//! Events of Windows, as shippers write them: one JSON object a line.
+//! Events of Windows, as shippers write them: one JSON object a line, the XML of the event, or syslog
+//! with the message that people read (`windows/text.rs`).
 //!
 //! `windows/shapes.rs` knows where winlogbeat, NXLog, Fluent Bit, the OpenTelemetry collector and
-//! `evtx` dumps put the same things, `windows/kinds.rs` what the well-known events mean. Every named
+//! `evtx` dumps put the same things, `windows/xml.rs` reads the XML, `windows/kinds.rs` what the well-known events mean. Every named
 //! datum of an event is kept as `winlog.event_data.<Name>`, verbatim, which is what Sigma's rules ask
 //! for; ECS fields stand beside it where the meaning is exact. Dataset and log sources follow from
 //! channel and id (`hengwei_rules::logsource::windows`).
@@ -13,7 +14,9 @@
 
 mod kinds;
 mod shapes;
+mod text;
 mod words;
+mod xml;
 
 use hengwei_rules::logsource::windows::{DATASETS, WINDOWS, windows_dataset};
 
@@ -28,12 +31,16 @@ use shapes::{Place, Shape};
 pub(crate) const DECODER: Decoder = Decoder {
     name: "windows",
     datasets: DATASETS,
-    programs: &[],
+    programs: text::PROGRAMS,
     paths: &[],
-    looks: Looks { first: b"{", test: |line| Shape::of(line).is_some() },
+    looks: Looks { first: b"{<M", test: looks_like },
     security: false,
     decode,
 };
+
+fn looks_like(line: &str) -> bool {
+    Shape::of(line).is_some() || text::looks_like(line)
+}
 
 /// What the name of every datum begins with.
 const DATA: &str = "winlog.event_data.";
@@ -45,33 +52,51 @@ const AUDIT_SUCCESS: u64 = 0x0020_0000_0000_0000;
 
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    let Some(shape) = Shape::of(line.message) else { return false };
     let from = out.fields.len();
+    let Some(shape) = Shape::of(line.message) else {
+        let read = text::read(line, out);
+        return read.is_some_and(|(id, audited)| conclude(line.message, from, id, audited, out));
+    };
     let mut reading = Reading::new(shape);
-    if !json::each(line.message, out, &mut |path, scalar, out| reading.value(path, scalar, out)) {
-        return false;
-    }
-    let Some(id) = reading.id else { return false };
-    let channel =
-        find(out, from, names::WINLOG_CHANNEL).map(|value| out.shown(line.message, value));
-    if channel.is_none() && find(out, from, names::EVENT_PROVIDER).is_none() {
-        return false;
-    }
-    let event_type = find(out, from, kinds::DATA.event_type);
-    let event_type = event_type.map(|value| out.shown(line.message, value));
-    let dataset = channel.and_then(|channel| windows_dataset(channel, Some(id), event_type));
-    out.dataset = Some(dataset.unwrap_or(WINDOWS));
+    let mut see = |path: &str, scalar: Scalar<'_>, out: &mut Out| reading.value(path, scalar, out);
+    let read = match shape {
+        Shape::Xml => xml::each(line.message, out, &mut see),
+        _ => json::each(line.message, out, &mut see),
+    };
+    let Some(id) = reading.id.filter(|_| read) else { return false };
     if let Some(why) = reading.left_out {
         out.problem(why);
     }
-    let service = dataset.and_then(|name| name.split('.').nth(1)).unwrap_or_default();
-    out.security |= SECURITY_SERVICES.contains(&service);
     if reading.inserts > 0 {
-        words::name_inserts(service, id, &mut out.fields[from..]);
+        let service = dataset(line.message, from, id, out).and_then(service);
+        words::name_inserts(service.unwrap_or_default(), id, &mut out.fields[from..]);
     }
+    conclude(line.message, from, id, reading.audited, out)
+}
+
+/// Adds to the data of an event what they mean. False when nothing says where the event comes from.
+fn conclude(line: &str, from: usize, id: i64, audited: Option<bool>, out: &mut Out) -> bool {
+    let told = [names::WINLOG_CHANNEL, names::EVENT_PROVIDER];
+    if told.iter().all(|id| find(out, from, *id).is_none()) {
+        return false;
+    }
+    let dataset = dataset(line, from, id, out);
+    out.dataset = Some(dataset.unwrap_or(WINDOWS));
+    let service = dataset.and_then(service).unwrap_or_default();
+    out.security |= SECURITY_SERVICES.contains(&service);
     let kind = Kind::of(service, id);
-    Meaning { line: line.message, from, out }.add(kind, reading.audited);
+    Meaning { line, from, out }.add(kind, audited);
     true
+}
+
+/// The dataset that channel, id and type of an event mean.
+fn dataset(line: &str, from: usize, id: i64, out: &Out) -> Option<&'static str> {
+    let shown = |name: FieldId| find(out, from, name).map(|value| out.shown(line, value));
+    windows_dataset(shown(names::WINLOG_CHANNEL)?, Some(id), shown(kinds::DATA.event_type))
+}
+
+fn service(dataset: &'static str) -> Option<&'static str> {
+    dataset.split('.').nth(1)
 }
 
 /// What is gathered while the values of a line are shown.
@@ -171,12 +196,16 @@ fn moment(text: &str, out: &mut Out) -> Option<i64> {
 }
 
 /// How an audited act ended, by a keyword in words, as a number, or by the type of the event.
-fn audited(scalar: Scalar<'_>) -> Option<bool> {
+pub(crate) fn audited(scalar: Scalar<'_>) -> Option<bool> {
     let bits = match scalar {
-        Scalar::Text("Audit Success" | "AUDIT_SUCCESS" | "success" | "审核成功") => {
+        Scalar::Text(
+            "Audit Success" | "AUDIT_SUCCESS" | "Success Audit" | "success" | "审核成功",
+        ) => {
             return Some(true);
         }
-        Scalar::Text("Audit Failure" | "AUDIT_FAILURE" | "failure" | "审核失败") => {
+        Scalar::Text(
+            "Audit Failure" | "AUDIT_FAILURE" | "Failure Audit" | "failure" | "审核失败",
+        ) => {
             return Some(false);
         }
         Scalar::Text(text) => match text.strip_prefix("0x") {

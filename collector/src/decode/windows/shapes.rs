@@ -21,8 +21,10 @@ pub(crate) enum Shape {
     FluentBit,
     /// The OpenTelemetry collector's receiver, its body at the top or under `body`.
     Telemetry,
-    /// `evtx_dump` and others: the XML of the event as it is.
+    /// `evtx_dump` and others: the XML of the event as it is, in JSON.
     Dump,
+    /// The XML itself.
+    Xml,
 }
 
 /// What a value is.
@@ -77,6 +79,9 @@ const TASK: Place<'_> = Place::Header(names::WINLOG_TASK);
 impl Shape {
     /// The shape of a line, if it is one of these.
     pub(crate) fn of(line: &str) -> Option<Shape> {
+        if super::xml::looks_like(line) {
+            return Some(Shape::Xml);
+        }
         if !line.starts_with('{') {
             return None;
         }
@@ -115,7 +120,7 @@ impl Shape {
             Shape::Nxlog => nxlog(path, scalar),
             Shape::FluentBit => fluent_bit(path),
             Shape::Telemetry => telemetry(path),
-            Shape::Dump => dump(path),
+            Shape::Dump | Shape::Xml => dump(path),
         }
     }
 }
@@ -258,6 +263,13 @@ fn dump(path: &str) -> Place<'_> {
             _ => name.strip_suffix(".#text").unwrap_or(name),
         };
         return if name.contains("#attributes") { Place::Nothing } else { Place::Data(name) };
+    }
+    match path {
+        "RenderingInfo.Message" => return MESSAGE,
+        "RenderingInfo.Level" => return LEVEL,
+        "RenderingInfo.Task" => return TASK,
+        "RenderingInfo.Keywords.Keyword" => return Place::Keywords,
+        _ => {}
     }
     match path.strip_prefix("System.") {
         Some("EventID" | "EventID.#text") => Place::Id,
