@@ -27,9 +27,11 @@ const SINCE: &str = "7d";
 /// Datasets and their fields as the decoders' examples hold them: `dataset<TAB>field`. A test compares
 /// it with the examples and writes it anew.
 const KNOWN: &str = include_str!("decode/known.tsv");
-/// Datasets, by the beginning of their names, whose events name some fields themselves: under this, any
-/// field may come.
-const OPEN: &[(&str, &str)] = &[("windows", "winlog.event_data."), ("auditd", "auditd.")];
+/// Families of datasets whose events name some fields themselves.
+const OPEN: &[(&str, Open)] = &[
+    (windows::WINDOWS, Open::Below("winlog.event_data.")),
+    ("auditd", Open::Numbered("auditd.a")),
+];
 /// What a correlation is counted under, which has no log source.
 const CORRELATION: &str = "correlation";
 
@@ -67,9 +69,29 @@ pub struct Arrival {
     pub last: String,
     /// The fields those events hold, without those every event has.
     pub fields: BTreeSet<String>,
-    /// What stands in front of names of which any may come; nothing as a rule.
+    /// Names of which any may come; none as a rule.
     #[serde(skip)]
-    pub open: Option<&'static str>,
+    pub open: Option<Open>,
+}
+
+/// Names of which any may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Open {
+    /// Those that begin so.
+    Below(&'static str),
+    /// This with a number behind it.
+    Numbered(&'static str),
+}
+
+impl Open {
+    fn has(self, name: &str) -> bool {
+        match self {
+            Open::Below(prefix) => name.starts_with(prefix),
+            Open::Numbered(prefix) => {
+                name.strip_prefix(prefix).is_some_and(|number| number.parse::<u8>().is_ok())
+            }
+        }
+    }
 }
 
 /// Shows what arrived at a collector since a time: each dataset that some host sent, and what of its
@@ -141,7 +163,7 @@ pub fn known() -> Vec<Arrival> {
     let arrival = |(dataset, fields): (&str, BTreeSet<String>)| Arrival {
         dataset: dataset.to_owned(),
         fields,
-        open: open(dataset).map(|(_, prefix)| *prefix),
+        open: open(dataset).map(|(_, open)| *open),
         ..Arrival::default()
     };
     arrivals.into_iter().map(arrival).collect()
@@ -245,8 +267,7 @@ fn arriving(arrival: &Arrival, asked: &BTreeSet<Key>) -> Arriving {
     // Every event has the fields of the header, and a line, which is its message.
     let header = (0..=names::MESSAGE.0).map(Key);
     let own = arrival.fields.iter().map(|name| Key(FieldId::of(name).0));
-    let open =
-        |key: &&Key| arrival.open.is_some_and(|prefix| FieldId(key.0).name().starts_with(prefix));
+    let open = |key: &&Key| arrival.open.is_some_and(|open| open.has(FieldId(key.0).name()));
     let any = asked.iter().filter(open).copied();
     let fields: HashSet<Key> = header.chain(own).chain(any).collect();
     Arriving { sources: logsource::of_dataset(&arrival.dataset), fields }

@@ -28,6 +28,8 @@ fn files(folder: &Path, ending: &str, out: &mut Vec<PathBuf>) {
 fn of_decoders(root: &Path, pairs: &mut BTreeSet<Pair>) {
     let mut examples = Vec::new();
     files(&root.join("tests/decode"), ".json", &mut examples);
+    // Those are full of names that nobody but an attacker gives.
+    examples.retain(|path| !path.ends_with("hostile.json"));
     assert!(examples.len() >= 10, "{} examples", examples.len());
     for path in examples {
         let events: Vec<Map<String, Value>> =

@@ -121,10 +121,13 @@ fn every_rule_gets_a_verdict_and_what_it_lacks() {
 #[test]
 fn where_events_name_their_fields_any_may_come() {
     let arrival = Arrival {
-        open: Some("registry."),
+        open: Some(Open::Below("registry.")),
         ..arrival("windows.sysmon.registry_set", &["process.pid"])
     };
     assert_eq!(report(&set(), 0, &[arrival]).rules[3]["verdict"], "fires");
+    for (name, expected) in [("a0", true), ("a12", true), ("arch", false), ("a", false)] {
+        assert_eq!(Open::Numbered("a").has(name), expected, "{name}");
+    }
     for (dataset, family, expected) in [
         ("windows", "windows", true),
         ("windows.security", "windows", true),
