@@ -29,19 +29,19 @@ mod docker;
 mod dovecot;
 mod error_log;
 mod firewall;
-mod freeradius;
 mod fortinet;
+mod freeradius;
 mod gear;
 mod haproxy;
+mod hillstone;
 mod hl7;
 mod iis;
-mod hillstone;
 mod infocenter;
 mod java;
 mod json;
+mod juniper;
 mod kamailio;
 mod kernel;
-mod juniper;
 mod leef;
 mod logfmt;
 mod login;
@@ -50,10 +50,10 @@ mod mongodb;
 mod mysql;
 mod netfilter;
 mod network;
+mod nsfocus;
 mod openldap;
 mod oracle;
 mod orthanc;
-mod nsfocus;
 mod out;
 mod packages;
 mod pairs;
@@ -63,8 +63,8 @@ mod polkit;
 mod postfix;
 mod postgresql;
 mod python;
-mod redis;
 mod qianxin;
+mod redis;
 mod route;
 mod samba;
 mod sangfor;
@@ -79,14 +79,14 @@ mod sudo;
 mod syslog;
 mod systemd;
 mod time;
-mod trail;
 mod topsec;
+mod trail;
 mod tryton;
 mod typed;
 mod utmp;
+mod venustech;
 mod vsftpd;
 mod windows;
-mod venustech;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -148,7 +148,6 @@ pub const DECODERS: &[Decoder] = &[
     kamailio::DECODER,
     kamailio::ASTERISK,
     kamailio::FREESWITCH,
-    tryton::DECODER,
     hl7::DECODER,
     windows::DECODER,
     kernel::DECODER,
@@ -182,6 +181,7 @@ pub const DECODERS: &[Decoder] = &[
     error_log::APACHE,
     java::DECODER,
     python::DECODER,
+    tryton::DECODER,
     access::DECODER,
     docker::DECODER,
     json::DECODER,
