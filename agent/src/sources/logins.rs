@@ -9,7 +9,8 @@
 //! The user name of a failed login is whatever somebody typed or sent, and a host name is what the
 //! other side's DNS says: both are text of bounded length, control characters in them are replaced, and
 //! an address is taken from the binary address field first. Bytes that are no record, such as one that
-//! was overwritten with zeros to hide a login, become one record that names the problem.
+//! was overwritten with zeros to hide a login, become one record that names the problem; where that
+//! happens behind the place, while the agent looks, a gap record tells that the file was changed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;

@@ -37,17 +37,39 @@ impl Made {
         Made { address, ..self }
     }
 
+    /// The struct as C writes it, one member behind the other.
     fn bytes(&self, layout: &Layout) -> Vec<u8> {
-        let mut bytes = vec![0; layout.size];
-        let mut put = |at: usize, part: &[u8]| bytes[at..at + part.len()].copy_from_slice(part);
-        put(0, &self.kind.to_le_bytes());
-        put(PID, &self.pid.to_le_bytes());
-        put(LINE.at, self.line.as_bytes());
-        put(USER.at, self.user.as_bytes());
-        put(HOST.at, self.host.as_bytes());
-        put(layout.seconds, &SECONDS.to_le_bytes());
-        put(layout.seconds + if layout.wide { 8 } else { 4 }, &MICROSECONDS.to_le_bytes());
-        put(layout.address, &self.address);
+        let text = |text: &str, length: usize| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes.resize(length, 0);
+            bytes
+        };
+        let number = |value: u32| match layout.wide {
+            true => u64::from(value).to_le_bytes().to_vec(),
+            false => value.to_le_bytes().to_vec(),
+        };
+        let mut address = self.address.clone();
+        address.resize(16, 0);
+        let bytes = [
+            // ut_type and the padding behind it, ut_pid.
+            self.kind.to_le_bytes().to_vec(),
+            vec![0; 2],
+            self.pid.to_le_bytes().to_vec(),
+            // ut_line, ut_id, ut_user, ut_host, ut_exit.
+            text(self.line, 32),
+            text("ts/0", 4),
+            text(self.user, 32),
+            text(self.host, 256),
+            vec![0; 4],
+            // ut_session, ut_tv, ut_addr_v6, what is reserved and, where it is wide, padding.
+            if layout.wide { vec![0; 8] } else { vec![0; 4] },
+            number(SECONDS),
+            number(MICROSECONDS),
+            address,
+            vec![0; if layout.wide { 24 } else { 20 }],
+        ]
+        .concat();
+        assert_eq!(bytes.len(), layout.size);
         bytes
     }
 }
@@ -299,10 +321,30 @@ async fn files_are_followed_through_rotation_and_restarts() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_erased_behind_the_place_is_told() {
+    use std::os::unix::fs::FileExt;
+
+    let mut host = Host::new();
+    for user in ["wang", "li", "zhao"] {
+        host.login("wtmp", user);
+    }
+    let path = host.dir.path().join("var/log/wtmp");
+    let erase = async move {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.write_all_at(&vec![0; Layout::HERE.size], Layout::HERE.size as u64).unwrap();
+    };
+    let erased = tokio::spawn(erase);
+    let expected = ["wang", "li", "zhao", "gap rotated-away"];
+    host.run(Config { from: From::Start }, &expected).await;
+    erased.await.unwrap();
+    host.login("wtmp", "sun");
+    host.run(Config::default(), &["sun"]).await;
+}
+
+#[tokio::test]
 async fn everything_is_read_when_that_is_asked_for() {
     let mut host = Host::new();
-    host.run(Config { from: From::Start }, &[]).await;
-    let mut host = Host { next: 1, ..Host::new() };
     host.login("wtmp", "before");
     host.run(Config { from: From::Start }, &["before"]).await;
 }

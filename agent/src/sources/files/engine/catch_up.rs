@@ -11,7 +11,8 @@ use hengwei_protocol::gap::Cause;
 
 use super::{Engine, Now, empty_place};
 use crate::sources::NewRecord;
-use crate::sources::files::place::{FileId, Place};
+use crate::sources::files::lines::Form;
+use crate::sources::files::place::{FileId, Place, fingerprint};
 use crate::sources::files::rotation::{self, Generations};
 use crate::sources::files::tail::Tail;
 
@@ -155,7 +156,19 @@ impl Engine {
             } else {
                 opening.push(truncation(&waited, false, now));
             }
-            let mut tail = Tail::new(id, file, empty_place(name, now));
+            let mut place = empty_place(name, now);
+            if !missed.recovered
+                && let Some(same) = rewritten(&file, log.form, &lost)
+            {
+                let detail = format!(
+                    "{} was changed before byte {}, where nothing is ever changed: records may have \
+                     been erased or forged",
+                    lost.path, lost.offset
+                );
+                opening = vec![gap(now, 0, detail)];
+                place = same;
+            }
+            let mut tail = Tail::new(id, file, place);
             tail.opening = opening;
             missed.tails.push_back(tail);
         }
@@ -297,6 +310,17 @@ pub(super) fn truncation(lost: &Place, recovered: bool, now: Now) -> NewRecord {
         (lost.unread(), "what was written since the last read is unknown")
     };
     gap(now, bytes, format!("{} was truncated: {what}", lost.path))
+}
+
+/// The place to go on from in a file of login records that has not become shorter and yet is not what
+/// was read: somebody hides a login, and all others would come twice if it were read again.
+fn rewritten(file: &std::fs::File, form: Form, lost: &Place) -> Option<Place> {
+    let size = file.metadata().ok()?.len();
+    if !matches!(form, Form::Fixed { .. }) || size < lost.size.max(lost.offset) {
+        return None;
+    }
+    let digest = fingerprint(file, lost.offset).ok()??;
+    Some(Place { digest, ..lost.clone() })
 }
 
 /// Whether two files begin alike, as far as the shorter goes.
