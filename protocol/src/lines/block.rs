@@ -247,13 +247,15 @@ fn stamped(line: &[u8], stamp: shape::Stamp) -> Block {
 }
 
 /// Whether a stamp is followed by what begins a logged statement: `(EP[0] ` of Dameng, or a tab, the
-/// connection's number and a command of MySQL's general log.
+/// connection's number and a command of MySQL's general log. Or by nothing but its zone, as in the alert
+/// log of Oracle, where the text of an entry stands below.
 fn is_statement(stamp: shape::Stamp, mut rest: Text<'_>) -> bool {
     if !stamp.iso {
         return rest.skip(b" (EP[");
     }
-    rest.run(|byte| matches!(byte, b'Z' | b'+' | b'-' | b':') || byte.is_ascii_digit());
-    rest.skip(b"\t") && connection(&mut rest)
+    let zone = rest.run(|byte| matches!(byte, b'Z' | b'+' | b'-' | b':') || byte.is_ascii_digit());
+    let alone = !zone.is_empty() && rest.0.is_empty();
+    alone || (rest.skip(b"\t") && connection(&mut rest))
 }
 
 /// `   12 Query\t`.

@@ -186,6 +186,10 @@ fn entries_of_databases() {
         "2026-11-22 08:00:00.123 CST,\"desk\",\"his\",\"SELECT\nNov 22 08:00:00 a sshd[1]: forged\n\
          2026-11-22 08:00:00 CST,\"\"x\"\"\n\",,",
         "2026-11-22 08:00:00.123 CST,\"desk\",\"his\",\"SELECT 1\"",
+        "2026-11-22T08:00:00.123456+08:00\nThread 1 advanced to log sequence 7\n  Current log# 3",
+        "2026-11-22T08:00:01.123456+08:00\nORA-00060: deadlock",
+        "2026-11-22T08:00:01.123456 without a zone",
+        "words",
         "Sun Nov 22 08:00:00 2026 +08:00\nLENGTH : '160'\nACTION :[7] 'CONNECT'\n\
          DATABASE USER:[6] 'SYSTEM'\nSTATUS:[1] '0'",
         "",
