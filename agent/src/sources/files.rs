@@ -310,7 +310,13 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use hengwei_protocol::wire::record::Body;
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::sources::Output;
+    use crate::spool::{Options, Spool};
 
     fn configure(text: &str) -> anyhow::Result<Option<Files>> {
         Files::configure(toml::from_str(text)?)
@@ -333,6 +339,51 @@ mod tests {
         check("[[path]]\nglob = ['/a']\nkind = 'asset'", "unknown variant `asset`");
         check("[[path]]\nglob = ['/a']\nfrom = 'middle'", "unknown variant `middle`");
         check("[[path]]\nglob = ['/a']\njoin = 'always'", "unknown variant `always`");
+    }
+
+    /// The text of the first record that comes, and how long it took.
+    async fn first(spool: &Spool, since: Instant) -> (Bytes, Duration) {
+        for from in 1.. {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            assert!(since.elapsed() < Duration::from_secs(20), "nothing comes: {from}");
+            let Ok(Some(slice)) = spool.read(Kind::Log, 1, 1 << 20) else { continue };
+            let Some(record) = slice.block.records.last() else { continue };
+            let Some(Body::Original(text)) = record.body.clone() else { continue };
+            return (text, since.elapsed());
+        }
+        unreachable!("the loop has no end")
+    }
+
+    #[tokio::test]
+    async fn only_what_another_line_may_go_on_with_waits_and_not_until_the_next_look() {
+        let run = async |written: &'static str| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("app.log");
+            std::fs::write(&path, "").unwrap();
+            let spool = Spool::open(&dir.path().join("spool"), &Options::default()).unwrap();
+            let output = Output::new("files", true, spool.clone(), Default::default());
+            let stop = CancellationToken::new();
+            let context = Context { root: dir.path().to_owned(), output, stop: stop.clone() };
+            let mut files = configure("[[path]]\nglob = ['/app.log']").unwrap().unwrap();
+            let running = tokio::spawn(async move { files.run(context).await });
+            // Past the first looks, so that what follows is the kernel's word alone.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let since = Instant::now();
+            std::fs::write(&path, written).unwrap();
+            let found = first(&spool, since).await;
+            stop.cancel();
+            running.await.unwrap().unwrap();
+            found
+        };
+        let (plain, at_once) = run("words\n").await;
+        let (waited, later) = run("2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)\n").await;
+        assert_eq!(plain, "words");
+        assert_eq!(waited, "2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)");
+        assert!(later >= tail::HOLD, "{later:?}");
+        // Far from the poll, on a busy machine too: that would take up to two seconds.
+        assert!(at_once < Duration::from_secs(1), "{at_once:?}");
+        assert!(later < Duration::from_secs(1), "{later:?}");
+        println!("at once: {at_once:?}, waited: {later:?}");
     }
 
     #[test]
