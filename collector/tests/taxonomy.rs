@@ -1,0 +1,159 @@
+//! The events of the public Sigma set as shippers send them: decoded, they meet the rules that they
+//! meet under Sigma's own names.
+//!
+//! Needs the corpora (`CORPORA`, else `../shared/corpora` beside the workspace) and says so when they
+//! are absent. Each Windows event of a regression case is written as Winlogbeat and as NXLog write it,
+//! read by the decoders, and must fire its rule by the tables of names. What does not is listed below
+//! with the reason, and a line that no longer applies fails the test as well.
+
+#![expect(clippy::unwrap_used, reason = "tests state what they expect by failing")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use hengwei_collector::decode::{self, Context};
+use hengwei_collector::event::Sender;
+use hengwei_collector::replay;
+use hengwei_protocol::Kind;
+use hengwei_protocol::wire::{Block, Origin, Record, record::Body};
+use hengwei_rules::{Scratch, Set};
+use serde_json::{Map, Value, json};
+
+/// Rules that a decoded event does not fire: rule, why.
+const QUIET: &[(&str, &str)] = &[];
+
+/// What every event says of itself beside its data: Sigma's name, and the way down in Winlogbeat's.
+const HEADER: &[&str] = &[
+    "Provider_Name",
+    "Provider_Guid",
+    "EventID",
+    "Version",
+    "Level",
+    "Task",
+    "Opcode",
+    "Keywords",
+    "TimeCreated_SystemTime",
+    "EventRecordID",
+    "Execution_ProcessID",
+    "Execution_ThreadID",
+    "Channel",
+    "Computer",
+    "Security_UserID",
+    "product",
+    "service",
+    "category",
+];
+
+fn corpora() -> Option<PathBuf> {
+    let root = std::env::var_os("CORPORA")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpora"));
+    let sigma = root.join("sigma");
+    if sigma.join("rules").is_dir() {
+        return Some(sigma);
+    }
+    println!("skipped: no Sigma corpora at {}", root.display());
+    None
+}
+
+/// The data of an event, which come by their own names.
+fn data(event: &Map<String, Value>) -> Map<String, Value> {
+    let own = |name: &str| !name.starts_with('_') && !HEADER.contains(&name);
+    event
+        .iter()
+        .filter(|(name, _)| own(name))
+        .map(|(name, it)| (name.clone(), it.clone()))
+        .collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// As Winlogbeat writes it: data are text.
+fn winlogbeat(event: &Map<String, Value>) -> Value {
+    let data: Map<String, Value> =
+        data(event).into_iter().map(|(name, it)| (name, text(&it).into())).collect();
+    json!({
+        "@timestamp": event["TimeCreated_SystemTime"],
+        "agent": { "type": "winlogbeat" },
+        "event": { "code": text(&event["EventID"]), "provider": event["Provider_Name"] },
+        "host": { "name": event["Computer"] },
+        "winlog": {
+            "channel": event["Channel"], "computer_name": event["Computer"], "event_data": data,
+            "event_id": text(&event["EventID"]), "provider_name": event["Provider_Name"],
+            "record_id": event["EventRecordID"],
+        },
+    })
+}
+
+/// As NXLog writes it: all on one level.
+fn nxlog(event: &Map<String, Value>) -> Value {
+    let mut line = json!({
+        "EventTime": event["TimeCreated_SystemTime"], "Hostname": event["Computer"],
+        "EventID": event["EventID"], "SourceName": event["Provider_Name"],
+        "Channel": event["Channel"], "RecordNumber": event["EventRecordID"],
+    });
+    line.as_object_mut().unwrap().extend(data(event));
+    line
+}
+
+/// The rules that a line fires once it is decoded, and its dataset.
+fn hits(set: &Set, line: &Value, scratch: &mut Scratch) -> (&'static str, BTreeSet<String>) {
+    let sender = Sender {
+        agent: "agent".into(),
+        host: "shipper".into(),
+        site: "".into(),
+        system: "".into(),
+        zone: "UTC".into(),
+    };
+    let record = Record {
+        number: 1,
+        body: Some(Body::Original(Bytes::from(line.to_string()))),
+        ..Record::default()
+    };
+    let origin = Origin { source: "files".into(), ..Origin::default() };
+    let block = Block { origins: vec![origin], records: vec![record] };
+    let context = Context { sender: &sender, ingested: i64::MAX, kind: Kind::Log };
+    let events = decode::block(&block, &context);
+    let event = events.get(0, &sender).unwrap();
+    let mut found = Vec::new();
+    set.evaluate(&event, scratch, &mut found);
+    let mut plainly = Vec::new();
+    set.evaluate_plainly(&event, &mut plainly);
+    assert_eq!(found, plainly, "{line}");
+    (event.event.dataset, found.iter().map(|index| set.rules()[*index].key().to_owned()).collect())
+}
+
+#[test]
+fn decoded_windows_events_fire_their_rules() {
+    let Some(sigma) = corpora() else { return };
+    let (set, refused) = replay::load(&[sigma.join("rules")]).unwrap();
+    assert_eq!(refused, 0);
+    let events = fs::read_to_string(sigma.join("events/regression_flat.ndjson")).unwrap();
+    let events: Vec<Map<String, Value>> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut scratch = Scratch::new();
+    let mut quiet: BTreeMap<String, String> = BTreeMap::new();
+    let mut fired = 0;
+    for event in &events {
+        let rule = event["__expect"].as_str().unwrap();
+        for (shipper, line) in [("Winlogbeat", winlogbeat(event)), ("NXLog", nxlog(event))] {
+            let (dataset, hits) = hits(&set, &line, &mut scratch);
+            if hits.contains(rule) {
+                fired += 1;
+            } else {
+                quiet.insert(rule.to_owned(), format!("{shipper}, {dataset}: {line}"));
+            }
+        }
+    }
+    println!("{} events of two shippers, {fired} fired", events.len());
+    let listed: BTreeSet<&str> = QUIET.iter().map(|(rule, _)| *rule).collect();
+    let unlisted: Vec<_> =
+        quiet.iter().filter(|(rule, _)| !listed.contains(rule.as_str())).collect();
+    assert!(unlisted.is_empty(), "{unlisted:#?}");
+    let stale: Vec<_> = listed.iter().filter(|rule| !quiet.contains_key(**rule)).collect();
+    assert!(stale.is_empty(), "no longer so: {stale:?}");
+}
