@@ -24,6 +24,9 @@ const GENERAL: &str = "bind";
 /// The dataset of queries.
 const QUERY: &str = "bind.query";
 
+/// Category and level.
+const PRINTED: usize = 2;
+
 const LEVELS: &[&str] = &["debug", "info", "notice", "warning", "error", "critical", "dynamic"];
 
 fn looks(line: &str) -> bool {
@@ -44,13 +47,15 @@ fn read(message: &str, out: &mut Out) -> Option<()> {
         text = text.get(len..)?.strip_prefix(' ')?;
     }
     // The category and the level stand in front as far as the channel is told to print them.
-    while let Some((word, rest)) = text.split_once(": ") {
+    for _ in 0..PRINTED {
+        let Some((word, rest)) = text.split_once(": ") else { break };
+        let category = || {
+            let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+            !word.is_empty() && word.bytes().all(plain) && word != "received"
+        };
         if LEVELS.contains(&word) {
             out.text(names::LOG_LEVEL, word);
-        } else if !word.is_empty()
-            && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
-            && !matches!(word, "zone" | "client" | "received")
-        {
+        } else if category() {
             out.text(names::LOG_LOGGER, word);
         } else {
             break;

@@ -14,7 +14,7 @@ pub(crate) const DPKG: Decoder = Decoder {
     name: "dpkg",
     datasets: &["dpkg"],
     programs: &["dpkg"],
-    paths: &["/dpkg.log"],
+    paths: &["/dpkg.log", "/alternatives.log"],
     looks: Looks { first: DIGITS, test: looks_like_dpkg },
     security: false,
     decode: dpkg,
@@ -67,7 +67,30 @@ fn looks_like_dpkg(line: &str) -> bool {
 
 /// Reads one line of dpkg.
 fn dpkg(line: &Line<'_>, out: &mut Out) -> bool {
-    dpkg_step(line.message, out).is_some()
+    let read = match line.message.strip_prefix("update-alternatives ") {
+        Some(rest) => alternative(rest, out),
+        None => dpkg_step(line.message, out),
+    };
+    read.is_some()
+}
+
+/// `STAMP: run with ARGUMENTS`, `STAMP: link group NAME updated to point to PATH`: which program stands
+/// behind a common name.
+fn alternative(rest: &str, out: &mut Out) -> Option<()> {
+    let (stamp, len) = time::iso(rest.as_bytes())?;
+    let what = rest.get(len..)?.strip_prefix(": ")?;
+    if let Some(arguments) = what.strip_prefix("run with ") {
+        out.event("package", "alternatives_command");
+        out.text(names::PROCESS_COMMAND_LINE, arguments);
+    } else {
+        let (name, path) = what.strip_prefix("link group ")?.split_once(" updated to point to ")?;
+        out.event("package", "alternative_changed");
+        out.word(names::EVENT_TYPE, "change");
+        out.text(names::FILE_NAME, name);
+        out.text(names::FILE_TARGET_PATH, path);
+    }
+    out.stamp(&stamp);
+    Some(())
 }
 
 /// `STAMP STEP PACKAGE:ARCH OLD NEW`, `STAMP status STATE PACKAGE:ARCH VERSION`, `STAMP startup …`.
@@ -142,8 +165,16 @@ fn apt(line: &Line<'_>, out: &mut Out) -> bool {
             history(value, out);
         } else {
             match key {
-                "Start-Date" | "Log started" => dated(value, out),
-                "End-Date" | "Log ended" => {}
+                "Start-Date" => dated(value, out),
+                "End-Date" => {}
+                "Log started" => {
+                    dated(value, out);
+                    out.word(names::EVENT_ACTION, "apt_started");
+                }
+                "Log ended" => {
+                    dated(value, out);
+                    out.word(names::EVENT_ACTION, "apt_ended");
+                }
                 "Commandline" => out.some(names::PROCESS_COMMAND_LINE, value),
                 "Requested-By" => requester(value, out),
                 "Error" => {

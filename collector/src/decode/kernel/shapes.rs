@@ -180,7 +180,7 @@ fn word(text: &str) -> &str {
 
 /// `PID (NAME) total-vm:…kB, anon-rss:…kB, … UID:N …`; a name may hold brackets of its own.
 fn killed(rest: &str, out: &mut Out) -> Option<()> {
-    let (pid, rest) = rest.split_once(|c: char| c == ' ' || c == ',')?;
+    let (pid, rest) = rest.split_once([' ', ','])?;
     pid.parse::<u32>().ok()?;
     let (name, rest) = match rest.trim_start().strip_prefix('(') {
         Some(rest) => rest
