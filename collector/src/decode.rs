@@ -198,6 +198,8 @@ const SYSLOG: &str = "syslog";
 const RAW: &str = "raw";
 /// The dataset of gaps.
 const GAP: &str = "hengwei.gap";
+/// Names that another decoder's program logs under: sshd serves SFTP itself.
+const STAND_INS: &[(&str, &str)] = &[("internal-sftp", "sshd"), ("internal-sftp", "sshd-session")];
 /// The most that "message repeated N times" is believed.
 const MAX_REPEAT: u64 = 1_000_000;
 /// Wrappers within one another that are taken off a line.
@@ -462,9 +464,16 @@ impl Pass<'_> {
         let first = self.out.fields.len();
         typed::journal_fields(body, &mut self.out);
         let decoded = self.out.fields.len();
-        let program = said.program.filter(|program| self.believable(program, said.executable));
+        let program = if said.audited {
+            Some(audit::JOURNALD)
+        } else {
+            said.program.filter(|program| self.believable(program, said.executable))
+        };
         let dataset = self.message(said.message, program, true, route);
-        typed::yield_to_decoded(&mut self.out.fields[first..], decoded - first);
+        // Of an audit record journald read the same fields out of the same text.
+        if !said.audited {
+            typed::yield_to_decoded(&mut self.out.fields[first..], decoded - first);
+        }
         let mut event = self.header(record, dataset);
         event.converted = converted;
         let own = (record.time != 0).then_some(record.time);
@@ -480,7 +489,7 @@ impl Pass<'_> {
         let Some(owner) = owner else { return true };
         let path = executable.strip_suffix(" (deleted)").unwrap_or(executable);
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
-        let believable = owner.programs.contains(&name);
+        let believable = owner.programs.contains(&name) || STAND_INS.contains(&(program, name));
         if !believable {
             let problem = format!("`{executable}` wrote this under the name `{program}`");
             self.out.problem(&problem);

@@ -32,13 +32,15 @@ use types::Type;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "audit",
     datasets: &["auditd", EXECVE, FILE, NETWORK],
-    programs: &["auditd", "audispd", "audisp-syslog", "audit"],
+    programs: &["auditd", "audispd", "audisp-syslog", JOURNALD],
     paths: &["audit/audit.log"],
     looks: Looks { first: b"tna[", test: looks },
     security: true,
     decode,
 };
 
+/// The name under which journald hands records on.
+pub(crate) const JOURNALD: &str = "audit";
 /// The dataset of started programs.
 const EXECVE: &str = "auditd.execve";
 /// The dataset of what was done to files.
@@ -148,7 +150,7 @@ fn nanos(seconds: &str, fraction: &str) -> Option<i64> {
 
 /// As journald hands records on to syslog, under the name `audit`: `USER_AUTH pid=1 uid=0 …`.
 fn unnumbered<'a>(line: &'a str, program: Option<&str>) -> Option<Head<'a>> {
-    if program != Some("audit") {
+    if program != Some(JOURNALD) {
         return None;
     }
     let (kind, body) = line.split_once(' ')?;

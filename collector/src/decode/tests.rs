@@ -232,6 +232,52 @@ fn a_name_that_another_program_uses_is_not_believed() {
 }
 
 #[test]
+fn a_server_may_log_for_what_it_serves_itself() {
+    use hengwei_protocol::record::text;
+    let fields = vec![
+        text("message", "session opened for local user lis from [192.0.2.31]"),
+        text("process.name", "internal-sftp"),
+        text("process.executable", "/usr/lib/openssh/sshd-session"),
+    ];
+    let origin = Origin { source: "journal".into(), ..Origin::default() };
+    check(origin, record(1, Body::Fields(Fields { fields })), |event| {
+        assert_eq!(event.event.dataset, "sftp");
+        assert_eq!(event.get_text(names::USER_NAME), Some("lis"));
+    });
+}
+
+#[test]
+fn the_journal_says_what_came_from_audit() {
+    use hengwei_protocol::record::text;
+    let event = |transport: &str, check: fn(crate::event::EventRef<'_>)| {
+        let fields = vec![
+            text(
+                "message",
+                "USER_AUTH pid=7 uid=1001 msg='op=x acct=\"root\" exe=\"/usr/bin/su\" res=failed'",
+            ),
+            text("process.name", "audit"),
+            text("process.executable", "/usr/bin/su"),
+            text("hengwei.journal.transport", transport),
+        ];
+        let origin = Origin { source: "journal".into(), ..Origin::default() };
+        let body = Body::Fields(Fields { fields });
+        let events = decode_all(origin, vec![record(1, body)], Kind::Log, DECODERS);
+        check(events.get(0, &sender("")).expect("one"));
+    };
+    event("audit", |event| {
+        assert_eq!(event.event.dataset, "auditd");
+        assert_eq!(event.get_text(names::USER_NAME), Some("root"));
+        assert_eq!(event.get(names::PROCESS_PARENT_EXECUTABLE), None);
+        assert_eq!(event.get(names::HENGWEI_PROBLEM), None);
+    });
+    event("syslog", |event| {
+        assert_eq!(event.event.dataset, "syslog");
+        assert_eq!(event.get(names::USER_NAME), None);
+        assert!(event.get(names::HENGWEI_PROBLEM).is_some());
+    });
+}
+
+#[test]
 fn datasets_of_the_collector_are_the_collectors() {
     use hengwei_protocol::record::text;
     let dataset = |agent: &str, configured: &str, named: &str| {

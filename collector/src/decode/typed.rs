@@ -21,6 +21,7 @@ const DATASET: &str = "event.dataset";
 const MESSAGE: &str = "message";
 const PROGRAM: &str = "process.name";
 const EXECUTABLE: &str = "process.executable";
+const TRANSPORT: &str = "hengwei.journal.transport";
 const HOST: &str = "host.name";
 
 /// What a journal record says that decoding needs.
@@ -30,6 +31,8 @@ pub(crate) struct Said<'a> {
     pub(crate) program: Option<&'a str>,
     /// What journald saw the sender run, which the sender cannot choose.
     pub(crate) executable: Option<&'a str>,
+    /// Whether journald had it from the kernel's audit, which no sender can claim.
+    pub(crate) audited: bool,
 }
 
 /// Writes the fields of a record and returns its dataset: the configured one, else the one it names.
@@ -71,6 +74,7 @@ pub(crate) fn journal(fields: &Fields) -> Said<'_> {
         message: find(MESSAGE).unwrap_or_default(),
         program: find(PROGRAM),
         executable: find(EXECUTABLE),
+        audited: find(TRANSPORT) == Some("audit"),
     }
 }
 
