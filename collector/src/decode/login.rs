@@ -75,7 +75,9 @@ fn failed(message: &str, out: &mut Out) -> Option<()> {
     let (user, reason) = who.rsplit_once(", ")?;
     out.event("authentication", action);
     out.outcome(false);
-    let user = user.strip_prefix('\'').and_then(|user| user.strip_suffix('\'')).unwrap_or(user);
+    // Older versions open with a grave accent.
+    let user =
+        user.strip_prefix(['\'', '`']).and_then(|user| user.strip_suffix('\'')).unwrap_or(user);
     if user != "UNKNOWN" && user != "(unknown)" {
         out.some(names::USER_NAME, user);
     }
@@ -85,7 +87,7 @@ fn failed(message: &str, out: &mut Out) -> Option<()> {
         .or_else(|| place.split_once(" from "))
         .map_or((place, None), |(place, host)| (place, Some(host)));
     if let Some((_, tty)) = place.split_once(" on ") {
-        out.some(names::HENGWEI_AUTH_TTY, tty.trim_matches('\''));
+        out.some(names::HENGWEI_AUTH_TTY, tty.trim_matches(['\'', '`']));
     }
     if let Some(host) = host {
         from(host, out);

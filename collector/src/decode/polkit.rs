@@ -11,7 +11,7 @@ use crate::event::names;
 pub(crate) const DECODER: Decoder = Decoder {
     name: "polkit",
     datasets: &["polkit"],
-    programs: &["polkitd", "pkexec", "polkit-agent-helper-1"],
+    programs: &["polkitd", "polkitd(authority=local)", "pkexec", "polkit-agent-helper-1"],
     paths: &[],
     looks: Looks::NEVER,
     security: true,

@@ -461,15 +461,14 @@ fn session_closed(rest: &str, out: &mut Out) -> Option<()> {
     Some(())
 }
 
-/// `ipv4: new ADDRESS/32 deferred penalty of 5 seconds for penalty: failed authentication`, since 9.8.
+/// `ipv4: new ADDRESS/32 deferred penalty of 5 seconds for penalty: failed authentication` since 9.8,
+/// `ADDRESS/32: activating ipv4 penalty of 18.071 seconds for penalty: …` since 10.
 fn penalised(rest: &str, out: &mut Out) -> Option<()> {
-    let (_, rest) = rest.split_once(": ")?;
-    let mut words = rest.split(' ');
-    let network = words.find(|word| word.contains('/'))?;
+    let network = rest.split(' ').find(|word| word.contains('/'))?;
     let (address, _) = network.split_once('/')?;
+    let (_, reason) = rest.split_once("penalty: ")?;
     out.event("authentication", "ssh_penalised");
     source(Some(scan::address(address)?), None, out);
-    let (_, reason) = rest.split_once("penalty: ")?;
     out.some(names::EVENT_REASON, reason);
     Some(())
 }

@@ -194,9 +194,13 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
     if program.is_empty() || program.len() > MAX_NAME {
         return None;
     }
-    // The keys of an appliance's pairs are no programs.
+    // The keys of an appliance's pairs are no programs; `polkitd(authority=local)` is one.
+    let name = match program.split_once('(') {
+        Some((name, _)) if program.ends_with(')') => name,
+        _ => program,
+    };
     if !program.is_ascii()
-        || program.contains(['=', '|', '"'])
+        || name.contains(['=', '|', '"'])
         || gear::is_code(program)
         || gear::is_envelope(text)
     {

@@ -68,6 +68,9 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
+/// What the kernel writes for a text that is not there.
+const NOTHING: &str = "(null)";
+
 /// One `key=value` of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pair<'a> {
@@ -84,12 +87,22 @@ pub(super) struct Pair<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Pairs<'a> {
     rest: &'a str,
+    /// What stands behind the message of user space that is being read.
+    behind: &'a str,
     inner: bool,
 }
 
 impl<'a> Pairs<'a> {
     pub(super) fn new(body: &'a str) -> Pairs<'a> {
-        Pairs { rest: body, inner: false }
+        Pairs { rest: body, behind: "", inner: false }
+    }
+
+    /// Up to the next sign of equality, in the message of user space and then behind it.
+    fn split(&mut self) -> Option<(&'a str, &'a str)> {
+        self.rest.split_once('=').or_else(|| {
+            self.inner = false;
+            std::mem::take(&mut self.behind).split_once('=')
+        })
     }
 }
 
@@ -98,7 +111,7 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<Pair<'a>> {
         loop {
-            let (words, rest) = self.rest.split_once('=')?;
+            let (words, rest) = self.split()?;
             let (before, key) = words.rsplit_once(' ').unwrap_or(("", words));
             // Old user messages put a part of theirs in round brackets.
             let key = key.strip_prefix('(').unwrap_or(key);
@@ -107,7 +120,7 @@ impl<'a> Iterator for Pairs<'a> {
                 Some(b'\'') if key == "msg" => {
                     // The last quote closes the message: what stands in it may hold others.
                     let message = &rest[1..];
-                    self.rest = message.rsplit_once('\'').map_or(message, |(message, _)| message);
+                    (self.rest, self.behind) = message.rsplit_once('\'').unwrap_or((message, ""));
                     self.inner = true;
                     continue;
                 }
@@ -122,6 +135,12 @@ impl<'a> Iterator for Pairs<'a> {
                         (&rest[1..], true)
                     }
                 },
+                // What took control characters out joined the names auditd adds to the last value.
+                _ if rest.starts_with(NOTHING) => {
+                    let (text, behind) = rest.split_at(NOTHING.len());
+                    self.rest = behind;
+                    (text, false)
+                }
                 _ => {
                     let (text, behind) = rest.split_once(' ').unwrap_or((rest, ""));
                     self.rest = behind;
@@ -175,6 +194,14 @@ mod tests {
                 ("addr", "?"),
                 ("res", "success"),
             ],
+        );
+        check(
+            "key=(null)ARCH=x86_64 UID=\"root\"",
+            &[("key", "(null)"), ("ARCH", "x86_64"), ("UID", "root")],
+        );
+        check(
+            "msg='op=x res=failed'UID=\"root\"",
+            &[("op", "x"), ("res", "failed"), ("UID", "root")],
         );
         check("a0=\"cut", &[("a0", "cut")]);
         check("msg='never closed op=x", &[("op", "x")]);
