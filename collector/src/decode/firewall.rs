@@ -8,6 +8,7 @@
 //! Prose and other programs' lines are left alone: an address must really be one, and words that others use
 //! too, such as `user` or `status`, count little.
 
+use super::network::words::{self, Happening};
 use super::network::{self, Dialect, Meaning};
 use super::out::Out;
 use super::{ANY, Decoder, Line, Looks, pairs};
@@ -76,12 +77,24 @@ fn looks_like_gap(line: &str) -> bool {
 
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let Some(style) = pairs::sniff(line.message, network::known) else { return false };
-    let facts = network::read(line.message, style, Dialect::plain("firewall"), out);
+    let mut facts = network::read(line.message, style, Dialect::plain("firewall"), out);
     if !facts.enough() {
         return false;
     }
+    if let Some(word) = verdict_before(line.message) {
+        facts.suppose_action(word);
+    }
     facts.conclude(out);
     true
+}
+
+/// What a line says before its pairs: `Deny TCP src=192.0.2.1 …`.
+fn verdict_before(message: &str) -> Option<&str> {
+    const MAX_HEAD: usize = 64;
+    let head =
+        message.get(..message.floor_char_boundary(MAX_HEAD))?.split(['=', ':', '：']).next()?;
+    let (head, _) = head.rsplit_once(' ')?;
+    head.split(' ').find(|word| words::verdict(word).is_some_and(|verdict| verdict.kind.is_some()))
 }
 
 fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
@@ -89,13 +102,26 @@ fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
         || line.program.is_some_and(|program| GAP.programs.contains(&program));
     let Some(style) = pairs::sniff(line.message, known_to_gap) else { return false };
     let mut facts = network::read(line.message, style, GAPS, out);
+    if facts.kind().is_none()
+        && let Some(happening) = carries(line.message)
+    {
+        facts.set_happening(happening);
+    }
     let exchanges = facts.exchanges();
-    if !exchanges && !(told && facts.enough()) {
+    if !(exchanges || told && facts.enough()) {
         return false;
     }
     out.word(names::OBSERVER_TYPE, "gap_gateway");
     facts.conclude(out);
     true
+}
+
+/// What the beginning of a line says of what is carried: `数据库同步：任务=…`.
+fn carries(message: &str) -> Option<Happening> {
+    let head = message.get(..message.floor_char_boundary(64))?;
+    let head = head.split([' ', '：', ':', '=']).next()?;
+    words::happening(head)
+        .filter(|happening| matches!(happening, Happening::File | Happening::Database))
 }
 
 fn known_to_gap(key: &str) -> bool {

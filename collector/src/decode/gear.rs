@@ -198,9 +198,8 @@ pub(super) fn numbered<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
         if word.is_empty() || word.len() > MAX_NAME || word.contains(' ') {
             return None;
         }
-        if !word.as_bytes().first().is_some_and(u8::is_ascii_digit) {
-            host = Some(word);
-        } else if word.contains('.') && super::scan::address(word).is_some() {
+        let number = word.as_bytes().first().is_some_and(u8::is_ascii_digit);
+        if !number || super::scan::address(word).is_some() {
             host = Some(word);
         }
         rest = behind;

@@ -6,7 +6,9 @@
 //! attacks, links and configuration say. Their pairs mean what those of other appliances do, see
 //! [`super::network`], which also tells what a user's name that holds pairs can reach.
 
-use super::network::words::Happening;
+use std::cell::RefCell;
+
+use super::network::words::{Happening, Seen};
 use super::network::{self, Dialect, Facts, Meaning};
 use super::out::Out;
 use super::pairs::{Assign, Between, Pair, Style};
@@ -282,65 +284,89 @@ fn listed<'a>(text: &'a str, facts: &mut Facts<'a>, out: &mut Out) {
 
 /// What happened, by module and name.
 fn happened<'a>(head: &Head<'a>, text: &str, facts: &mut Facts<'a>) {
-    let name = head.name;
-    let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
-    if holds(&["TEARDOWN"]) {
-        facts.set_action("close");
-    } else if holds(&["POLICYPERMIT", "SESSION_SETUP", "SESSION_CREATE"]) {
-        facts.set_action("permit");
-    } else if holds(&["POLICYDENY"]) {
-        facts.set_action("deny");
+    let Some(nature) = NATURES.with_borrow_mut(|seen| seen.of(head.code.as_bytes(), Nature::of))
+    else {
+        return;
+    };
+    if let Some(action) = nature.action {
+        facts.set_action(action);
     }
-    let happening = if holds(&["LOGOUT", "EXIT", "DISCONNECT", "OFFLINE"]) {
-        Happening::Logout
-    } else if holds(&["CMD", "CFG", "CONFIG", "SAVE", "WEBOPT"])
-        || matches!(head.module, "CFGMAN" | "CFM" | "HWCM" | "CONFIGURATION")
-    {
-        Happening::Configuration
-    } else if holds(&[
-        "LOGIN",
-        "AUTH",
-        "SSH_FAIL",
-        "SSHS",
-        "AAA",
-        "ONLINE",
-        "LOGON",
-        "BLOCK_CLIENT",
-        "LOCK",
-    ]) || matches!(
-        head.module,
-        "LOGIN" | "SSH" | "SSHS" | "AAA" | "DOT1X" | "MACA" | "PORTAL"
-    ) {
-        if holds(&["FAIL", "INVALID", "BLOCK", "LOCK"]) || text.contains("ailed") {
+    if nature.happening == Happening::Login {
+        if nature.failed || text.contains("ailed") {
             facts.set_result("failed");
-        } else if holds(&["SUCCESS", "LOGIN", "CONNECT"]) {
+        } else if nature.succeeded {
             facts.set_result("success");
         }
-        Happening::Login
-    } else if matches!(
-        head.module,
-        "IPS"
-            | "ATK"
-            | "ATTACK"
-            | "ATCKDF"
-            | "WAF"
-            | "PORTSEC"
-            | "SECE"
-            | "ARP"
-            | "IPSTRAP"
-            | "APT"
-            | "DDOS"
-    ) {
-        Happening::Attack
-    } else if matches!(head.module, "AV" | "ANTIVIRUS" | "ANTI-VIR") {
-        Happening::Virus
-    } else if matches!(head.module, "URL" | "UFLT") {
-        Happening::Web
-    } else {
-        Happening::Session
-    };
-    facts.set_happening(happening);
-    if happening == Happening::Attack && !facts.has_attack() {
+    }
+    facts.set_happening(nature.happening);
+    if nature.happening == Happening::Attack && !facts.has_attack() {
         facts.set_attack(head.name);
+    }
+}
+
+thread_local! {
+    static NATURES: RefCell<Seen<Nature>> = RefCell::default();
+}
+
+/// What a line's code says of it.
+#[derive(Debug, Clone, Copy)]
+struct Nature {
+    happening: Happening,
+    action: Option<&'static str>,
+    failed: bool,
+    succeeded: bool,
+}
+
+impl Nature {
+    /// Of `MODULE/5/NAME`.
+    fn of(code: &[u8]) -> Option<Nature> {
+        let code = std::str::from_utf8(code).ok()?;
+        let (module, rest) = code.split_once('/')?;
+        let (_, name) = rest.split_once('/')?;
+        let holds = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        let action = if holds(&["TEARDOWN"]) {
+            Some("close")
+        } else if holds(&["POLICYPERMIT", "SESSION_SETUP", "SESSION_CREATE"]) {
+            Some("permit")
+        } else if holds(&["POLICYDENY"]) {
+            Some("deny")
+        } else {
+            None
+        };
+        let configures = holds(&["CMD", "CFG", "CONFIG", "SAVE", "WEBOPT"])
+            || matches!(module, "CFGMAN" | "CFM" | "HWCM" | "CONFIGURATION");
+        let signs_in =
+            holds(&[
+                "LOGIN",
+                "AUTH",
+                "SSH_FAIL",
+                "SSHS",
+                "AAA",
+                "ONLINE",
+                "LOGON",
+                "BLOCK_CLIENT",
+                "LOCK",
+            ]) || matches!(module, "LOGIN" | "SSH" | "SSHS" | "AAA" | "DOT1X" | "MACA" | "PORTAL");
+        let happening = if holds(&["LOGOUT", "EXIT", "DISCONNECT", "OFFLINE"]) {
+            Happening::Logout
+        } else if configures {
+            Happening::Configuration
+        } else if signs_in {
+            Happening::Login
+        } else {
+            match module {
+                "IPS" | "ATK" | "ATTACK" | "ATCKDF" | "WAF" | "PORTSEC" | "SECE" | "ARP"
+                | "IPSTRAP" | "APT" | "DDOS" => Happening::Attack,
+                "AV" | "ANTIVIRUS" | "ANTI-VIR" => Happening::Virus,
+                "URL" | "UFLT" => Happening::Web,
+                _ => Happening::Session,
+            }
+        };
+        Some(Nature {
+            happening,
+            action,
+            failed: holds(&["FAIL", "INVALID", "BLOCK", "LOCK"]),
+            succeeded: holds(&["SUCCESS", "LOGIN", "CONNECT"]),
+        })
     }
 }

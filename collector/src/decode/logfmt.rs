@@ -32,7 +32,8 @@ fn looks_like(line: &str) -> bool {
 }
 
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    if !gear::begins_pair(line.message) {
+    // Linux audit writes pairs too, and means something else by them.
+    if !gear::begins_pair(line.message) || line.message.contains("msg=audit(") {
         return false;
     }
     let mut all = pairs::pairs(line.message, Style::PLAIN);

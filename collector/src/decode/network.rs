@@ -116,8 +116,6 @@ pub(crate) struct Facts<'a> {
     has_task: bool,
     exchange: bool,
     weight: u32,
-    /// `vendor.` and room for a key.
-    name: String,
     left_out: bool,
 }
 
@@ -148,7 +146,6 @@ impl<'a> Facts<'a> {
             has_task: false,
             exchange: false,
             weight: 0,
-            name: String::new(),
             left_out: false,
         }
     }
@@ -221,6 +218,11 @@ impl<'a> Facts<'a> {
     /// Sets the user of a line that names him otherwise.
     pub(crate) fn set_user(&mut self, user: &'a str) {
         self.user.tell(user);
+    }
+
+    /// Sets the action, unless a pair says it.
+    pub(crate) fn suppose_action(&mut self, action: &'a str) {
+        self.action.get_or_insert(action);
     }
 
     /// Sets the action of a line whose header says it.
@@ -362,7 +364,8 @@ impl<'a> Facts<'a> {
             Meaning::Field(id) => {
                 self.has_url |= id == names::URL_ORIGINAL;
                 self.has_command |= id == names::PROCESS_COMMAND_LINE;
-                self.has_file |= id == names::FILE_NAME;
+                self.has_file |=
+                    [names::FILE_NAME, names::FILE_PATH, names::FILE_TARGET_PATH].contains(&id);
                 self.has_database |= id == names::DB_TABLE || id == names::DB_NAME;
                 self.has_task |= id == names::GAP_GATEWAY_TASK;
                 text(id, &pair, out);
@@ -394,7 +397,7 @@ impl<'a> Facts<'a> {
 
     /// Keeps a value under the vendor's name of it.
     fn keep(&mut self, pair: Pair<'a>, out: &mut Out) {
-        let Some(id) = self.name_of(pair.key) else {
+        let Some(id) = self.name_of(pair.key, out) else {
             self.left_out = true;
             return;
         };
@@ -406,23 +409,19 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn name_of(&mut self, key: &str) -> Option<FieldId> {
+    fn name_of(&self, key: &str, out: &mut Out) -> Option<FieldId> {
         let key = key.trim_start_matches(['(', '[', '{']);
         let strange =
             |char: char| char.is_control() || matches!(char, '"' | '\'' | '=' | '<' | '>' | '\\');
         if key.is_empty() || key.len() > MAX_KEY || key.contains(strange) {
             return None;
         }
-        self.name.clear();
-        self.name.push_str(self.dialect.vendor);
-        self.name.push('.');
         // The number that Comware puts behind a key says nothing that the key does not.
         let key = match key.strip_suffix(')').and_then(|key| key.rsplit_once('(')) {
             Some((name, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => key,
         };
-        self.name.extend(key.chars().map(|char| if char.is_whitespace() { '_' } else { char }));
-        FieldId::outside(&self.name)
+        out.vendor_name(self.dialect.vendor, key)
     }
 }
 

@@ -3,11 +3,18 @@
 
 use super::time::{Clock, Stamp, iso};
 use crate::event::{FieldId, Value, names};
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
 
 /// How much of a problem's text is kept.
 const MAX_PROBLEM: usize = 512;
+/// Names of one vendor that a batch remembers.
+const MAX_VENDOR_NAMES: usize = 512;
+
+/// Ids of a vendor's names, by what stands behind the vendor in them.
+type VendorNames = HashMap<Box<str>, FieldId, FixedState>;
 
 /// The batch's buffers, and the conclusions about one record.
 #[derive(Debug)]
@@ -21,6 +28,8 @@ pub(crate) struct Out {
     text_at: usize,
     text_len: usize,
     created: i64,
+    /// Names below a vendor's that were looked up: the same few dozen come with every line.
+    vendors: Vec<(&'static str, VendorNames)>,
     /// The record's first field.
     first: usize,
     zone_named: bool,
@@ -69,6 +78,7 @@ impl Out {
             text_at: 0,
             text_len: 0,
             created: 0,
+            vendors: Vec::new(),
             first: 0,
             zone_named: false,
             weight: 1,
@@ -127,6 +137,28 @@ impl Out {
         } else {
             self.owned(id, value);
         }
+    }
+
+    /// The id of `vendor.key`, which a stranger gives; None when there is no room for such names.
+    pub(crate) fn vendor_name(&mut self, vendor: &'static str, key: &str) -> Option<FieldId> {
+        let at = match self.vendors.iter().position(|(known, _)| *known == vendor) {
+            Some(at) => at,
+            None => {
+                self.vendors.push((vendor, HashMap::default()));
+                self.vendors.len() - 1
+            }
+        };
+        let (_, names) = self.vendors.get_mut(at)?;
+        if let Some(id) = names.get(key) {
+            return Some(*id);
+        }
+        let plain = |char: char| if char.is_whitespace() { '_' } else { char };
+        let name: String = vendor.chars().chain(['.']).chain(key.chars().map(plain)).collect();
+        let id = FieldId::outside(&name)?;
+        if names.len() < MAX_VENDOR_NAMES {
+            names.insert(key.into(), id);
+        }
+        Some(id)
     }
 
     /// Whether the record at hand has a field; for what is written last.

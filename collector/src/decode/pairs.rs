@@ -10,14 +10,16 @@
 //! address that is named twice for no address. Work is linear: looking ahead for a key ends after
 //! [`MAX_KEY`] bytes, a quote that never closes is looked for once, and pairs are counted.
 
+mod sniff;
+
 use std::borrow::Cow;
+
+pub(crate) use sniff::sniff;
 
 /// The longest key, in bytes.
 pub(crate) const MAX_KEY: usize = 64;
 /// Pairs of one text.
 pub(crate) const MAX_PAIRS: usize = 192;
-/// How much of a text is looked at to find out how it is written.
-const SNIFFED: usize = 2_048;
 /// Words of one key, as in `src IP`.
 const MAX_WORDS: usize = 4;
 
@@ -122,7 +124,7 @@ impl<'a> Iterator for Pairs<'a> {
         loop {
             self.at = self.past(self.at);
             bytes.get(self.at)?;
-            if let Some((key, value_at)) = self.key(self.at) {
+            if let Some((key, value_at)) = self.key(self.at).or_else(|| self.late_key(self.at)) {
                 self.left -= 1;
                 return Some(self.value(key, value_at));
             }
@@ -201,10 +203,43 @@ impl<'a> Pairs<'a> {
         }
     }
 
+    /// The key behind something that is none, as in `2026-11-22 fw01 src=192.0.2.1, dst=…`.
+    fn late_key(&self, start: usize) -> Option<(&'a str, usize)> {
+        if self.style.between == Between::Blank {
+            return None;
+        }
+        let bytes = self.text.as_bytes();
+        let mut word = start;
+        for at in start..bytes.len() {
+            let length = assign(bytes, at, self.style.assign);
+            if length > 0
+                && at - word <= MAX_KEY
+                && let Some(found) = self.key(word).filter(|(_, value_at)| *value_at == at + length)
+            {
+                return Some(found);
+            }
+            let byte = *bytes.get(at)?;
+            if blank(byte) {
+                word = at + 1;
+            } else if separator(bytes, at, self.style.between) > 0 {
+                return None;
+            }
+        }
+        None
+    }
+
     /// The key of these bytes, unless what follows says that they are none.
     fn key_between(&self, start: usize, end: usize, value_at: usize) -> Option<(&'a str, usize)> {
         let bytes = self.text.as_bytes();
         let key = self.text.get(start..end)?.trim_matches([' ', '\t', '"']);
+        if key.is_empty() {
+            return None;
+        }
+        // What stands before a colon in it says what the line is about: `session closed: src=…`.
+        let key = match self.style.assign {
+            Assign::Equals => key.rsplit_once([':', '：']).map_or(key, |(_, key)| key.trim_start()),
+            Assign::Colon => key,
+        };
         if key.is_empty() {
             return None;
         }
@@ -302,120 +337,6 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// How a text writes its pairs, told by the keys that are known: at least two of them.
-pub(crate) fn sniff(text: &str, known: impl Fn(&str) -> bool) -> Option<Style> {
-    let bytes = text.as_bytes();
-    let end = bytes.len().min(SNIFFED);
-    let mut counts = [0usize; 2];
-    let mut between = [None; 2];
-    let mut at = 0;
-    while let Some(found) = memchr::memchr3(b'=', b':', 0xEF, bytes.get(at..end)?) {
-        let place = at + found;
-        at = place + 1;
-        let kind = match bytes.get(place) {
-            Some(b'=') => 0,
-            _ if assign(bytes, place, Assign::Colon) > 0 => 1,
-            _ => continue,
-        };
-        let Some(before) = key_before(text, place, &known) else { continue };
-        counts[kind] += 1;
-        match before {
-            Some(Between::Blank) if counts[kind] > 1 => {
-                between[kind].get_or_insert(Between::Blank);
-            }
-            Some(Between::Blank) | None => {}
-            Some(other) => {
-                between[kind].get_or_insert(other);
-            }
-        }
-        if counts[kind] > 1
-            && let Some(between) = between[kind]
-        {
-            let assign = if kind == 0 { Assign::Equals } else { Assign::Colon };
-            return Some(Style { assign, between });
-        }
-        at = past_quoted(bytes, at, end);
-    }
-    None
-}
-
-/// What stands before the known key that ends here: None where it is the first thing of the text.
-fn key_before(text: &str, end: usize, known: &impl Fn(&str) -> bool) -> Option<Option<Between>> {
-    let bytes = text.as_bytes();
-    let stop = end.saturating_sub(MAX_KEY);
-    let end = trim_back(bytes, end, stop);
-    let mut start = before_number(bytes, end);
-    let mut best = None;
-    for _ in 0..MAX_WORDS {
-        start = word_back(bytes, start, stop);
-        let key = text.get(start..end)?;
-        if known(key.trim_matches('"')) {
-            best = Some(start);
-        }
-        let before = trim_back(bytes, start, stop);
-        if before == start || before == stop {
-            break;
-        }
-        start = before;
-    }
-    let start = best?;
-    let before = trim_back(bytes, start, 0);
-    let Some(last) = before.checked_sub(1).and_then(|at| bytes.get(at)) else { return Some(None) };
-    Some(Some(match last {
-        b',' => Between::Comma,
-        b';' => Between::Semicolon,
-        b'|' => Between::Bar,
-        _ => match before.checked_sub(3) {
-            Some(at) if bytes.get(at..before) == Some(WIDE_COMMA) => Between::Comma,
-            Some(at) if bytes.get(at..before) == Some(WIDE_SEMICOLON) => Between::Semicolon,
-            _ => Between::Blank,
-        },
-    }))
-}
-
-/// Before the number in brackets that Comware puts behind its keys: `SrcIPAddr(1003)`.
-fn before_number(bytes: &[u8], end: usize) -> usize {
-    const MAX_NUMBER: usize = 6;
-    let head = bytes.get(end.saturating_sub(MAX_NUMBER + 2)..end).unwrap_or_default();
-    let digits = |inside: &[u8]| inside.iter().all(u8::is_ascii_digit);
-    let open = || {
-        let inside = head.strip_suffix(b")")?;
-        let open = memchr::memrchr(b'(', inside)?;
-        digits(inside.get(open + 1..)?).then_some(inside.len() + 1 - open)
-    };
-    open().map_or(end, |length| end - length)
-}
-
-fn trim_back(bytes: &[u8], mut at: usize, stop: usize) -> usize {
-    while at > stop && bytes.get(at - 1).is_some_and(|byte| blank(*byte)) {
-        at -= 1;
-    }
-    at
-}
-
-fn word_back(bytes: &[u8], mut at: usize, stop: usize) -> usize {
-    let wide = |at: usize| at >= 3 && wide_separator(bytes, at - 3);
-    while at > stop && !wide(at) {
-        match bytes.get(at - 1) {
-            Some(b',' | b';' | b'|' | b'=' | b':' | b'(' | b'{' | b'[') | None => break,
-            Some(byte) if blank(*byte) => break,
-            Some(_) => at -= 1,
-        }
-    }
-    at
-}
-
-/// Past a quoted value that begins here.
-fn past_quoted(bytes: &[u8], at: usize, end: usize) -> usize {
-    match bytes.get(at) {
-        Some(quote @ (b'"' | b'\'')) => bytes
-            .get(at + 1..end)
-            .and_then(|rest| memchr::memchr(*quote, rest))
-            .map_or(at, |length| at + 1 + length),
-        _ => at,
-    }
-}
-
 const WIDE_COLON: &[u8] = "：".as_bytes();
 const WIDE_COMMA: &[u8] = "，".as_bytes();
 const WIDE_SEMICOLON: &[u8] = "；".as_bytes();
@@ -453,120 +374,4 @@ fn separator(bytes: &[u8], at: usize, between: Between) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const KNOWN: &[&str] = &["src", "dst", "src IP", "源IP", "目的IP", "源端口"];
-
-    #[track_caller]
-    fn check(text: &str, expected: &[(&str, &str)]) {
-        let style = sniff(text, |key| KNOWN.contains(&key)).expect("a style");
-        let found: Vec<_> = pairs(text, style).map(|pair| (pair.key, pair.text())).collect();
-        let found: Vec<_> = found.iter().map(|(key, value)| (*key, &**value)).collect();
-        assert_eq!(found, expected, "{style:?}");
-    }
-
-    #[test]
-    fn ways_to_write_pairs() {
-        check(
-            "src=1 dst=2 msg=a b c x=",
-            &[("src", "1"), ("dst", "2"), ("msg", "a b c"), ("x", "")],
-        );
-        check("src=1, dst=2, m=a,b", &[("src", "1"), ("dst", "2"), ("m", "a,b")]);
-        check("src=1;dst=2;m=(8)a;", &[("src", "1"), ("dst", "2"), ("m", "(8)a")]);
-        check("src=1|dst=2|m=a", &[("src", "1"), ("dst", "2"), ("m", "a")]);
-        check("src = 1 dst = 2 x", &[("src", "1"), ("dst", "2 x")]);
-        check("a b src: 1 dst: 2 t:08:00:01", &[("src", "1"), ("dst", "2"), ("t", "08:00:01")]);
-        check(
-            "user= src=1 rule=x dst=2",
-            &[("user", ""), ("src", "1"), ("rule", "x"), ("dst", "2")],
-        );
-        check(
-            "源IP：192.0.2.1，目的IP：192.0.2.2，备注：a,b",
-            &[("源IP", "192.0.2.1"), ("目的IP", "192.0.2.2"), ("备注", "a,b")],
-        );
-        check(
-            "类型:服务, 源IP:192.0.2.1, 源端口:1, URL:http://a/?x=1&y=2",
-            &[
-                ("类型", "服务"),
-                ("源IP", "192.0.2.1"),
-                ("源端口", "1"),
-                ("URL", "http://a/?x=1&y=2"),
-            ],
-        );
-        check(
-            "policy name:a b, src IP: 192.0.2.1, src IP:x",
-            &[("policy name", "a b"), ("src IP", "192.0.2.1"), ("src IP", "x")],
-        );
-        check("src: fe80::1 dst: 2001:db8::1", &[("src", "fe80::1"), ("dst", "2001:db8::1")]);
-    }
-
-    #[test]
-    fn quotes() {
-        check(
-            r#"src="1" dst='2' m="a \"b\" = c" p="C:\new" q="x"y" z=1"#,
-            &[
-                ("src", "1"),
-                ("dst", "2"),
-                ("m", r#"a "b" = c"#),
-                ("p", r"C:\new"),
-                ("q", r#"x"y"#),
-                ("z", "1"),
-            ],
-        );
-        check(r#"src=1 dst="2 m=3"#, &[("src", "1"), ("dst", "\"2"), ("m", "3")]);
-        check(r#""src"="1","dst"="2""#, &[("src", "1"), ("dst", "2")]);
-    }
-
-    #[test]
-    fn a_style_needs_two_known_keys() {
-        let known = |key: &str| KNOWN.contains(&key);
-        for text in ["", "src=1", "src=1 x=2", "a: b", "hello there", "dst", "=", "：", "src"] {
-            assert_eq!(sniff(text, known), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn many_pairs_are_cut() {
-        let text = "a=1 ".repeat(MAX_PAIRS + 1);
-        let mut all = pairs(&text, Style::PLAIN);
-        assert_eq!((all.by_ref().count(), all.cut()), (MAX_PAIRS, true));
-    }
-
-    proptest! {
-        /// What is read is slices of the text, in their order, and no more of it than there is.
-        #[test]
-        fn any_text(
-            words in prop::collection::vec(
-                prop::sample::select(&["src", "dst", "=", ":", "：", "，", "；", ",", ";", "|", " ", "\"", "'", "\\", "张", "(", "\n", "::", "//", "1"][..]),
-                0..60,
-            ),
-            equals in any::<bool>(),
-            between in 0usize..4,
-        ) {
-            let text = words.concat();
-            let assign = if equals { Assign::Equals } else { Assign::Colon };
-            let between = [Between::Blank, Between::Comma, Between::Semicolon, Between::Bar][between];
-            let mut last = 0;
-            for pair in pairs(&text, Style { assign, between }) {
-                let at = pair.key.as_ptr().addr() - text.as_ptr().addr();
-                prop_assert!(at >= last && at + pair.key.len() <= text.len());
-                prop_assert!(!pair.key.is_empty() && pair.key.len() <= MAX_KEY + 1);
-                prop_assert!(text.contains(pair.value));
-                last = at + pair.key.len();
-            }
-            let _ = sniff(&text, |key| KNOWN.contains(&key));
-        }
-
-        /// Pairs that were written are read again.
-        #[test]
-        fn there_and_back(values in prop::collection::vec("[a-z0-9.]{1,8}", 2..8), comma in any::<bool>()) {
-            let between = if comma { Between::Comma } else { Between::Blank };
-            let written: Vec<_> = values.iter().map(|value| format!("key=\"{value}\"")).collect();
-            let text = written.join(if comma { "," } else { " " });
-            let read: Vec<_> = pairs(&text, Style { assign: Assign::Equals, between }).map(|pair| pair.value).collect();
-            prop_assert_eq!(read, values);
-        }
-    }
-}
+mod tests;

@@ -214,7 +214,10 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
         None => (None, rest),
     };
     let message = rest.strip_prefix(':')?;
-    if pid.is_none() && !message.is_empty() && !message.starts_with(' ') && network::known(program)
+    if pid.is_none()
+        && !message.is_empty()
+        && !message.starts_with(' ')
+        && network::meaning(program).is_some()
     {
         return None;
     }

@@ -279,7 +279,7 @@ const ALIASES: &[(Meaning, &str)] = &[
         Field(names::FILE_TARGET_PATH),
         "destpath targetpath 目的路径 目标路径 目的目录 目标目录 目的文件 目标文件",
     ),
-    (Count(names::FILE_SIZE), "filesize fsize 文件大小"),
+    (Count(names::FILE_SIZE), "filesize fsize 文件大小 大小"),
     (Lower(names::FILE_EXTENSION), "filetype fileext 文件类型 文件后缀"),
     (Lower(names::FILE_HASH_MD5), "md5 filemd5 filehash 文件md5 样本md5"),
     (Lower(names::FILE_HASH_SHA256), "sha256 filesha256 文件sha256"),
@@ -287,7 +287,7 @@ const ALIASES: &[(Meaning, &str)] = &[
     (Field(names::EMAIL_TO_ADDRESS), "receiver recipient mailto 收件人 收件人地址"),
     (Field(names::EMAIL_SUBJECT), "subject mailsubject 主题 邮件主题"),
     (Field(names::DB_NAME), "dbname database databasename 数据库 数据库名 数据库名称 库名"),
-    (Field(names::DB_TABLE), "tablename dbtable 表名 数据表 数据库表 同步表"),
+    (Field(names::DB_TABLE), "tablename dbtable 表名 数据表 数据库表 同步表 源表"),
     (
         Count(names::DB_ROWS),
         "rows rowcount records recordcount 记录数 行数 同步记录数 同步条数 影响行数 数据条数",

@@ -55,6 +55,13 @@ pub(crate) fn protocol(value: &str, out: &mut Out) {
     if value.is_empty() {
         return;
     }
+    // `tcp/https` names both.
+    if let Some((transport, above)) =
+        value.split_once('/').filter(|(transport, _)| !transport.is_empty())
+    {
+        protocol(transport, out);
+        return lower(names::NETWORK_PROTOCOL, above, out);
+    }
     let number = value.parse::<u8>().ok();
     let name = match number {
         Some(1) => "icmp",

@@ -2,6 +2,7 @@
 //!
 //! Only short values are read: those of an action, a kind, a result. What is longer is prose.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -194,6 +195,7 @@ const FAILURES: &[&str] = &[
     "wrong",
     "denied",
     "refused",
+    "block",
     "失败",
     "错误",
     "不正确",
@@ -218,10 +220,49 @@ const SUCCESSES: &[&str] = &[
 pub(crate) fn verdict(text: &str) -> Option<Verdict> {
     let mut buffer = [0; MAX_WORDS];
     let text = lower(text, &mut buffer);
-    EXACT.get(text).copied().or_else(|| {
-        let row = VERDICTS.iter().find(|(_, _, words)| any(text, words))?;
-        Some(Verdict { action: row.0, kind: row.1 })
-    })
+    EXACT
+        .get(text)
+        .copied()
+        .or_else(|| VERDICTS_SEEN.with_borrow_mut(|seen| seen.of(text, find_verdict)))
+}
+
+fn find_verdict(text: &[u8]) -> Option<Verdict> {
+    let row = VERDICTS.iter().find(|(_, _, words)| any(text, words))?;
+    Some(Verdict { action: row.0, kind: row.1 })
+}
+
+thread_local! {
+    static VERDICTS_SEEN: RefCell<Seen<Verdict>> = RefCell::default();
+    static HAPPENINGS_SEEN: RefCell<Seen<Happening>> = RefCell::default();
+    static RESULTS_SEEN: RefCell<Seen<bool>> = RefCell::default();
+}
+
+/// Values that were looked at before: an appliance says the same few over and over, and each costs a
+/// look for a hundred words. Bounded, and forgotten when full, so that made-up values cost no memory.
+#[derive(Debug)]
+pub(crate) struct Seen<T>(HashMap<Box<[u8]>, Option<T>, foldhash::fast::FixedState>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Seen<T> {
+        Seen(HashMap::default())
+    }
+}
+
+impl<T: Copy> Seen<T> {
+    const MAX: usize = 512;
+
+    /// What `find` says of a text, from memory where it was asked before.
+    pub(crate) fn of(&mut self, text: &[u8], find: fn(&[u8]) -> Option<T>) -> Option<T> {
+        if let Some(known) = self.0.get(text) {
+            return *known;
+        }
+        let found = find(text);
+        if self.0.len() >= Self::MAX {
+            self.0.clear();
+        }
+        self.0.insert(text.into(), found);
+        found
+    }
 }
 
 /// Single words, found at once.
@@ -241,6 +282,10 @@ static EXACT: LazyLock<HashMap<&'static [u8], Verdict, foldhash::fast::FixedStat
 pub(crate) fn happening(text: &str) -> Option<Happening> {
     let mut buffer = [0; MAX_WORDS];
     let text = lower(text, &mut buffer);
+    HAPPENINGS_SEEN.with_borrow_mut(|seen| seen.of(text, find_happening))
+}
+
+fn find_happening(text: &[u8]) -> Option<Happening> {
     HAPPENINGS.iter().find(|(_, words)| any(text, words)).map(|(happening, _)| *happening)
 }
 
@@ -248,9 +293,14 @@ pub(crate) fn happening(text: &str) -> Option<Happening> {
 pub(crate) fn success(text: &str) -> Option<bool> {
     let mut buffer = [0; MAX_WORDS];
     let text = lower(text, &mut buffer);
+    RESULTS_SEEN.with_borrow_mut(|seen| seen.of(text, find_success))
+}
+
+fn find_success(text: &[u8]) -> Option<bool> {
     match text {
         b"0" | b"true" | b"yes" => return Some(true),
-        b"-1" | b"1" | b"false" | b"no" => return (text != b"1").then_some(false),
+        b"-1" | b"false" | b"no" => return Some(false),
+        b"1" => return None,
         _ => {}
     }
     if any(text, FAILURES) {
