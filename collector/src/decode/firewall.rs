@@ -99,7 +99,8 @@ fn verdict_before(message: &str) -> Option<&str> {
 
 fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
     let told = line.configured == "gap_gateway"
-        || line.program.is_some_and(|program| GAP.programs.contains(&program));
+        || line.program.is_some_and(|program| GAP.programs.contains(&program))
+        || ["网闸", "摆渡", "单向导入"].iter().any(|word| line.message.contains(word));
     let Some(style) = pairs::sniff(line.message, known_to_gap) else { return false };
     let mut facts = network::read(line.message, style, GAPS, out);
     if facts.kind().is_none()
@@ -107,7 +108,7 @@ fn decode_gap(line: &Line<'_>, out: &mut Out) -> bool {
     {
         facts.set_happening(happening);
     }
-    let exchanges = facts.exchanges();
+    let exchanges = facts.exchanges(told);
     if !(exchanges || told && facts.enough()) {
         return false;
     }

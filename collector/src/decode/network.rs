@@ -113,6 +113,7 @@ pub(crate) struct Facts<'a> {
     has_command: bool,
     has_file: bool,
     has_database: bool,
+    has_statement: bool,
     has_task: bool,
     exchange: bool,
     weight: u32,
@@ -143,6 +144,7 @@ impl<'a> Facts<'a> {
             has_command: false,
             has_file: false,
             has_database: false,
+            has_statement: false,
             has_task: false,
             exchange: false,
             weight: 0,
@@ -157,13 +159,14 @@ impl<'a> Facts<'a> {
     }
 
     /// Whether the line tells of something that a gap gateway carries across, which are then named.
-    pub(crate) fn exchanges(&mut self) -> bool {
+    pub(crate) fn exchanges(&mut self, told: bool) -> bool {
         let kind = self.kind.or(self.operation).and_then(words::happening);
         let carried = self.has_file || self.has_database;
         let said = matches!(kind, Some(Happening::File | Happening::Database));
-        self.exchange = self.has_task || said;
+        self.exchange = self.has_task || said || told && carried;
         let ends = self.addresses.iter().any(|told| *told != Told::Nothing);
-        let parts = [self.has_task, said, carried, self.result.or(self.action).is_some(), ends];
+        let parts =
+            [self.has_task, said, told, carried, self.result.or(self.action).is_some(), ends];
         self.exchange && parts.iter().filter(|part| **part).count() >= 3
     }
 
@@ -295,7 +298,13 @@ impl<'a> Facts<'a> {
                 }
             }
             Meaning::Action => match self.action {
-                None => self.action = Some(unnumbered(value)),
+                None => {
+                    self.action = Some(unnumbered(value));
+                    // That something was let through or kept out says more than some action.
+                    let decided =
+                        words::verdict(value).is_some_and(|verdict| verdict.kind.is_some());
+                    self.weight += u32::from(decided);
+                }
                 Some(before) => {
                     let kind = |text| words::verdict(text).and_then(|verdict| verdict.kind);
                     let (first, second) = (kind(before), kind(value));
@@ -366,7 +375,9 @@ impl<'a> Facts<'a> {
                 self.has_command |= id == names::PROCESS_COMMAND_LINE;
                 self.has_file |=
                     [names::FILE_NAME, names::FILE_PATH, names::FILE_TARGET_PATH].contains(&id);
-                self.has_database |= id == names::DB_TABLE || id == names::DB_NAME;
+                self.has_database |=
+                    [names::DB_TABLE, names::DB_NAME, names::DB_STATEMENT].contains(&id);
+                self.has_statement |= id == names::DB_STATEMENT;
                 self.has_task |= id == names::GAP_GATEWAY_TASK;
                 text(id, &pair, out);
             }

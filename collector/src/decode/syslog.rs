@@ -214,11 +214,7 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
         None => (None, rest),
     };
     let message = rest.strip_prefix(':')?;
-    if pid.is_none()
-        && !message.is_empty()
-        && !message.starts_with(' ')
-        && network::meaning(program).is_some()
-    {
+    if pid.is_none() && is_key(program, message) {
         return None;
     }
     let program = base_name(program);
@@ -227,6 +223,17 @@ pub(super) fn tag<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
         out.digits(names::PROCESS_PID, pid);
     }
     Some(Header { program: Some(program), message: message.strip_prefix(' ').unwrap_or(message) })
+}
+
+/// Whether a tag is the key of an appliance's first pair: `srcip:192.0.2.1`, `SrcIP: 192.0.2.1`.
+fn is_key(tag: &str, message: &str) -> bool {
+    let Some(meaning) = network::meaning(tag) else { return false };
+    match message.strip_prefix(' ') {
+        None => !message.is_empty(),
+        Some(value) => {
+            meaning.weight() > 1 && value.starts_with(|char: char| char.is_ascii_digit())
+        }
+    }
 }
 
 /// Some programs give their whole path as their name.

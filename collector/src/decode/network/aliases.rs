@@ -122,7 +122,7 @@ const ALIASES: &[(Meaning, &str)] = &[
          sourceipaddress sip saddr sipaddr addrsrc ipsrc srcipv4 srcipv6 isrcip ssrcip srchost attackerip \
          attackip attackeraddress initiatorip srcaddrip sourceipv4 sourceipv6 sourceipaddr \
          源ip 源地址 源ip地址 源主机 源主机ip 来源ip 来源地址 来源ip地址 源ipv4 源ipv6 源 攻击ip 攻击源 攻击源ip 攻击源地址 \
-         攻击者ip 攻击者 发起ip 发送方ip 源端ip",
+         攻击者ip 攻击者 发起ip 发送方 发送方ip 源端ip",
     ),
     (
         Address(Destination),
@@ -130,7 +130,7 @@ const ALIASES: &[(Meaning, &str)] = &[
          dstipaddress destinationipaddress dip daddr dipaddr addrdst ipdst dstipv4 dstipv6 idstip sdstip \
          dsthost targetip targetaddr victimip serverip responderip destipaddr destinationipv4 \
          destinationipv6 目的ip 目的地址 目的ip地址 目的主机 目的主机ip 目标ip 目标地址 目标ip地址 目标主机 目的 目的ipv4 目的ipv6 \
-         受害ip 受害者ip 被攻击ip 服务器ip 服务器地址 接收方ip 目的端ip 资源ip 目标资产ip",
+         受害ip 受害者ip 被攻击ip 服务器ip 服务器地址 接收方 接收方ip 目的端ip 资源ip 目标资产ip",
     ),
     (
         Address(Peer),

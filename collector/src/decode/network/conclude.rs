@@ -107,6 +107,9 @@ impl Facts<'_> {
         {
             return Happening::File;
         }
+        if self.has_statement {
+            return Happening::Database;
+        }
         let operation = said(self.operation).or_else(|| said(self.action));
         match (kind, operation) {
             (Some(Happening::Login | Happening::Configuration), Some(Happening::Logout)) => {
