@@ -525,7 +525,8 @@ impl Pass<'_> {
         let of_program = line.program.and_then(|program| router.of_program(program));
         let owner = route.owner.or(of_program);
         let known = route.owner.into_iter().chain(of_program);
-        let hinted = route.hinted.iter().copied().filter(|_| line.program.is_none());
+        // A file of one product may have its parts where syslog has programs.
+        let hinted = route.hinted.iter().copied().filter(|_| of_program.is_none());
         for decoder in known.chain(hinted) {
             if let Some(dataset) = self.attempt(decoder, line, route) {
                 return Some(dataset);

@@ -29,7 +29,7 @@ const ENDED: &[&str] = &["Disconnected", "Aborted login", "Login aborted", "Maxi
 /// Reads one message. In Dovecot's own file the process stands where syslog has the program.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let read = match line.program {
-        Some(process) if process.ends_with("-login") => read(process, line.message, out),
+        Some(process) if process != "dovecot" => read(process, line.message, out),
         _ => line.message.split_once(": ").and_then(|(process, rest)| read(process, rest, out)),
     };
     out.security = true;

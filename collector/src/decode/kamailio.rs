@@ -15,7 +15,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["kamailio"],
     programs: &["kamailio", "opensips", "ser"],
     paths: &["kamailio", "opensips"],
-    looks: Looks::NEVER,
+    looks: Looks { first: b" 0123456789", test: |line| own_file(line).is_some() },
     security: false,
     decode,
 };
@@ -69,10 +69,11 @@ const FAILED: &[&str] = &[
 
 /// Reads one message of Kamailio.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    let Some((level, rest)) = line.message.split_once(": ") else { return false };
-    if !LEVELS.contains(&level) {
+    let message = own_file(line.message).unwrap_or(line.message);
+    let Some((level, rest)) = message.split_once(": ").filter(|(level, _)| LEVELS.contains(level))
+    else {
         return false;
-    }
+    };
     out.owned(names::LOG_LEVEL, &level.to_ascii_lowercase());
     // `{1 1 REGISTER CALLID} `: the prefix of lines about a message.
     let rest = match rest.strip_prefix('{').and_then(|rest| rest.split_once("} ")) {
@@ -96,6 +97,15 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     true
 }
 
+/// ` 1(24076) LEVEL: …`: what it writes to a terminal or container; the message comes back.
+fn own_file(line: &str) -> Option<&str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (number, rest) = line.trim_start().split_once('(')?;
+    let (pid, message) = rest.split_once(") ")?;
+    let (level, _) = message.split_once(": ")?;
+    (digits(number) && digits(pid) && LEVELS.contains(&level)).then_some(message)
+}
+
 fn said(text: &str, out: &mut Out) -> Option<()> {
     if let Some(rest) = text.strip_prefix("ACC: ") {
         return accounted(rest, out);
@@ -108,7 +118,9 @@ fn said(text: &str, out: &mut Out) -> Option<()> {
         out.security = true;
         return Some(());
     }
-    if let Some(rest) = text.strip_prefix("blocking ") {
+    let blocking = text.strip_prefix("ALERT: ").unwrap_or(text);
+    let blocking = blocking.strip_prefix("pike ").unwrap_or(blocking);
+    if let Some(rest) = blocking.strip_prefix("blocking ") {
         let (method, rest) = rest.split_once(" from ")?;
         let (uri, address) = rest.rsplit_once(" (IP:")?;
         let (address, port) = scan::endpoint(address.strip_suffix(')')?)?;

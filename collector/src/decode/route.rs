@@ -20,7 +20,7 @@ pub struct Decoder {
     pub datasets: &'static [&'static str],
     /// Programs whose messages are its own; `postfix` also stands for `postfix/smtpd`.
     pub programs: &'static [&'static str],
-    /// Parts of paths that hint at it, for lines without a program.
+    /// Parts of paths that hint at it, for lines without a program or with one that is nobody's.
     pub paths: &'static [&'static str],
     /// Which lines are worth trying without any of the above.
     pub(crate) looks: Looks,
