@@ -128,7 +128,8 @@ fn outcome(event: &Gathered<'_>, leading: &Type) -> Option<bool> {
         // A connection that is being made has not failed.
         "SYSCALL" if event.plain(keys::EXIT) == Some("-115") => return None,
         "SYSCALL" => event.plain(keys::SUCCESS),
-        "AVC" | "USER_AVC" => return None,
+        // What stands there says that the record was written, not that something worked.
+        "AVC" | "USER_AVC" | "ANOM_ABEND" => return None,
         _ => own().or_else(|| event.plain(keys::SUCCESS)),
     };
     match word? {

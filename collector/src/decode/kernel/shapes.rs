@@ -192,7 +192,7 @@ fn killed(rest: &str, out: &mut Out) -> Option<()> {
     out.event("process", "oom_killed");
     out.outcome(false);
     process(name, pid, out);
-    if let Some((_, uid)) = rest.rsplit_once(" UID:") {
+    if let Some((_, uid)) = rest.rsplit_once(" UID:").or_else(|| rest.split_once(" UID ")) {
         out.digits(names::USER_ID, word(uid));
     }
     if let Some((_, size)) = rest.split_once("anon-rss:")
