@@ -8,11 +8,13 @@
 //! Only `Failed …` and `Accepted …` are logins (`ssh_login`). The lines that accompany them
 //! (`Invalid user`, PAM, disconnects) have actions of their own, so that a login is counted once.
 
-use std::net::IpAddr;
+mod peer;
+mod sessions;
 
 use super::out::Out;
 use super::{Decoder, Line, Looks, pam, scan};
 use crate::event::names;
+use peer::{named, named_host, peer_and_rest, source, split_from, user_and_peer};
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "sshd",
@@ -53,23 +55,23 @@ const SHAPES: &[(&str, Shape)] = &[
     ("Unable to negotiate with ", negotiate),
     ("kex_exchange_identification: ", exchange),
     ("Protocol major versions differ for ", negotiate),
-    ("Connection from ", connection),
-    ("Starting session: ", session),
-    ("Timeout before authentication for ", timeout),
-    ("drop connection ", dropped),
-    ("Server listening on ", listening),
-    ("Received signal ", signal),
-    ("PAM: ", pam_error),
-    ("subsystem request for ", subsystem),
-    ("Authentication refused: ", refused),
-    ("Could not get shadow information for ", no_shadow),
-    ("Close session: ", session_closed),
-    ("srclimit_penalise: ", penalised),
-    ("Nasty PTR record ", nasty),
-    ("refused connect from ", refused_host),
-    ("Exiting on signal", |rest, out| signal(rest.trim_start(), out)),
-    ("Authentication key ", revoked),
-    ("Certificate invalid: ", refused),
+    ("Connection from ", sessions::connection),
+    ("Starting session: ", sessions::session),
+    ("Timeout before authentication for ", sessions::timeout),
+    ("drop connection ", sessions::dropped),
+    ("Server listening on ", sessions::listening),
+    ("Received signal ", sessions::signal),
+    ("PAM: ", sessions::pam_error),
+    ("subsystem request for ", sessions::subsystem),
+    ("Authentication refused: ", sessions::refused),
+    ("Could not get shadow information for ", sessions::no_shadow),
+    ("Close session: ", sessions::session_closed),
+    ("srclimit_penalise: ", sessions::penalised),
+    ("Nasty PTR record ", sessions::nasty),
+    ("refused connect from ", sessions::refused_host),
+    ("Exiting on signal", |rest, out| sessions::signal(rest.trim_start(), out)),
+    ("Authentication key ", sessions::revoked),
+    ("Certificate invalid: ", sessions::refused),
 ];
 
 /// Reads one message.
@@ -340,243 +342,4 @@ fn exchange(rest: &str, out: &mut Out) -> Option<()> {
     out.event("authentication", "ssh_bad_banner");
     out.some(names::EVENT_REASON, rest);
     Some(())
-}
-
-/// `ADDRESS port N on ADDRESS port N[ rdomain "…"]`.
-fn connection(rest: &str, out: &mut Out) -> Option<()> {
-    let (from, to) = rest.split_once(" on ")?;
-    let (address, port) = scan::peer(from)?;
-    let to = to.split_once(" rdomain ").map_or(to, |(to, _)| to);
-    let (own, own_port) = scan::peer(to)?;
-    out.event("authentication", "ssh_connection");
-    source(address, port, out);
-    if let Some(own) = own {
-        out.address(names::DESTINATION_IP, own);
-    }
-    if let Some(own_port) = own_port {
-        out.integer(names::DESTINATION_PORT, own_port.into());
-    }
-    Some(())
-}
-
-/// `shell on pts/0 for USER from ADDRESS port N id 0`.
-fn session(rest: &str, out: &mut Out) -> Option<()> {
-    let (what, from) = split_from(rest)?;
-    let from = from.split_once(" id ").map_or(from, |(from, _)| from);
-    let (address, port) = scan::peer(from)?;
-    let (what, user) = what.rsplit_once(" for ")?;
-    out.event("authentication", "ssh_session");
-    out.text(names::USER_NAME, user);
-    source(address, port, out);
-    out.text(names::EVENT_REASON, what);
-    Some(())
-}
-
-/// `ADDRESS port N`, since 9.8 `connection from ADDRESS to ADDRESS, pid = N`.
-fn timeout(rest: &str, out: &mut Out) -> Option<()> {
-    let from = match rest.strip_prefix("connection from ") {
-        Some(rest) => rest.split_once(" to ")?.0,
-        None => rest,
-    };
-    let (address, port) = scan::peer(from)?;
-    out.event("authentication", "ssh_timeout");
-    source(address, port, out);
-    Some(())
-}
-
-/// `#N from [ADDRESS]:PORT on [ADDRESS]:PORT REASON`.
-fn dropped(rest: &str, out: &mut Out) -> Option<()> {
-    let (_, rest) = rest.split_once(" from ")?;
-    let (from, rest) = rest.split_once(" on ")?;
-    let (address, port) = scan::endpoint(from)?;
-    out.event("authentication", "ssh_dropped");
-    source(Some(address), Some(port), out);
-    if let Some((_, reason)) = rest.split_once(' ') {
-        out.some(names::EVENT_REASON, reason);
-    }
-    Some(())
-}
-
-fn listening(rest: &str, out: &mut Out) -> Option<()> {
-    let (address, port) = scan::peer(rest.trim_end_matches('.'))?;
-    out.event("process", "ssh_listening");
-    if let Some(address) = address {
-        out.address(names::SERVER_IP, address);
-    }
-    out.integer(names::SERVER_PORT, port?.into());
-    Some(())
-}
-
-fn signal(rest: &str, out: &mut Out) -> Option<()> {
-    out.event("process", "ssh_stopped");
-    out.text(names::EVENT_REASON, rest);
-    Some(())
-}
-
-/// `REASON for [illegal user ]USER from HOST`.
-fn pam_error(rest: &str, out: &mut Out) -> Option<()> {
-    let (reason, who) = rest.split_once(" for ")?;
-    let (user, from) = split_from(who)?;
-    out.event("authentication", "pam_failure");
-    out.outcome(false);
-    named(user, out);
-    match scan::peer(from) {
-        Some((address, port)) => source(address, port, out),
-        None => out.some(names::SOURCE_DOMAIN, from),
-    }
-    out.text(names::EVENT_REASON, reason);
-    Some(())
-}
-
-fn subsystem(rest: &str, out: &mut Out) -> Option<()> {
-    let (what, user) = rest.split_once(" by user ")?;
-    let user = user.split_once(" failed, ").map_or(user, |(user, _)| user);
-    out.event("authentication", "ssh_subsystem");
-    out.text(names::USER_NAME, user);
-    out.text(names::EVENT_REASON, what);
-    Some(())
-}
-
-fn refused(rest: &str, out: &mut Out) -> Option<()> {
-    out.event("authentication", "ssh_key_refused");
-    out.outcome(false);
-    out.text(names::EVENT_REASON, rest);
-    Some(())
-}
-
-fn no_shadow(user: &str, out: &mut Out) -> Option<()> {
-    out.event("authentication", "ssh_error");
-    out.text(names::USER_NAME, user);
-    Some(())
-}
-
-/// `user USER from ADDRESS port N id 0`.
-fn session_closed(rest: &str, out: &mut Out) -> Option<()> {
-    let (who, from) = split_from(rest)?;
-    let from = from.split_once(" id ").map_or(from, |(from, _)| from);
-    let (address, port) = scan::peer(from)?;
-    out.event("authentication", "ssh_session_closed");
-    out.text(names::USER_NAME, who.strip_prefix("user ").unwrap_or(who));
-    source(address, port, out);
-    Some(())
-}
-
-/// `ipv4: new ADDRESS/32 deferred penalty of 5 seconds for penalty: failed authentication` since 9.8,
-/// `ADDRESS/32: activating ipv4 penalty of 18.071 seconds for penalty: …` since 10.
-fn penalised(rest: &str, out: &mut Out) -> Option<()> {
-    let network = rest.split(' ').find(|word| word.contains('/'))?;
-    let (address, _) = network.split_once('/')?;
-    let (_, reason) = rest.split_once("penalty: ")?;
-    out.event("authentication", "ssh_penalised");
-    source(Some(scan::address(address)?), None, out);
-    out.some(names::EVENT_REASON, reason);
-    Some(())
-}
-
-/// `"NAME" is set up for ADDRESS, ignoring`.
-fn nasty(rest: &str, out: &mut Out) -> Option<()> {
-    let (name, rest) = rest.strip_prefix('"')?.rsplit_once("\" is set up for ")?;
-    mapping(rest.strip_suffix(", ignoring").unwrap_or(rest), name, out)
-}
-
-/// `HOST (ADDRESS)`, by hosts.deny.
-fn refused_host(rest: &str, out: &mut Out) -> Option<()> {
-    let (host, address) = rest.rsplit_once(" (").unwrap_or((rest, rest));
-    let address = scan::address(address.trim_end_matches(')'))?;
-    out.event("authentication", "ssh_denied");
-    out.outcome(false);
-    source(Some(address), None, out);
-    if scan::address(host).is_none() {
-        out.some(names::SOURCE_DOMAIN, host);
-    }
-    Some(())
-}
-
-/// `TYPE FINGERPRINT revoked by file PATH`.
-fn revoked(rest: &str, out: &mut Out) -> Option<()> {
-    let (key, _) = rest.split_once(" revoked by file ")?;
-    let (kind, fingerprint) = key.split_once(' ')?;
-    out.event("authentication", "ssh_key_refused");
-    out.outcome(false);
-    out.text(names::HENGWEI_SSH_KEY_TYPE, kind);
-    out.text(names::HENGWEI_SSH_KEY_FINGERPRINT, fingerprint);
-    out.text(names::EVENT_REASON, rest);
-    Some(())
-}
-
-/// Splits at the last ` from `: what follows it is the server's.
-fn split_from(text: &str) -> Option<(&str, &str)> {
-    // An empty user leaves the blank of ` from ` at the beginning.
-    text.rsplit_once(" from ").or_else(|| Some(("", text.strip_prefix("from ")?)))
-}
-
-/// A name with the words sshd puts before it.
-fn named(user: &str, out: &mut Out) {
-    let invalid = ["invalid user ", "illegal user "]
-        .iter()
-        .find_map(|words| user.strip_prefix(words))
-        // The name itself may be empty, and the blank gone with it.
-        .or_else(|| (user == "invalid user" || user == "illegal user").then_some(""));
-    out.some(names::USER_NAME, invalid.unwrap_or(user));
-    out.flag(names::HENGWEI_AUTH_INVALID_USER, invalid.is_some());
-}
-
-fn source(address: Option<IpAddr>, port: Option<u16>, out: &mut Out) {
-    if let Some(address) = address {
-        out.address(names::SOURCE_IP, address);
-    }
-    if let Some(port) = port {
-        out.integer(names::SOURCE_PORT, port.into());
-    }
-}
-
-/// `HOST port N`.
-fn named_host(text: &str) -> Option<(&str, u16)> {
-    let (host, port) = text.split_once(" port ")?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    (!host.is_empty() && host.bytes().all(plain)).then_some((host, port.parse().ok()?))
-}
-
-type Peer = (Option<IpAddr>, Option<u16>);
-
-/// `[WORDS USER ]ADDRESS[ port N]`, from the right: the user's name with the words before it.
-fn user_and_peer(text: &str) -> Option<(Option<&str>, Option<IpAddr>, Option<u16>)> {
-    let (head, port) = match text.rsplit_once(" port ") {
-        Some((head, port)) => (head, Some(port.parse().ok()?)),
-        None => (text, None),
-    };
-    let (user, host) = match head.rsplit_once(' ') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, head),
-    };
-    let address = match host {
-        "UNKNOWN" => None,
-        host => Some(scan::address(host)?),
-    };
-    let user = user.map(|user| {
-        let plain = ["authenticating user ", "user "];
-        plain.iter().find_map(|words| user.strip_prefix(words)).unwrap_or(user)
-    });
-    Some((user, address, port))
-}
-
-/// `ADDRESS[ port N]` at the left, and the rest.
-fn peer_and_rest(text: &str) -> Option<(Option<IpAddr>, Option<u16>, &str)> {
-    let end = text.find(' ').unwrap_or(text.len());
-    let (host, rest) = text.split_at(end);
-    if let Some(rest) = rest.strip_prefix(" port ") {
-        let end = rest.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-        let (port, rest) = rest.split_at(end);
-        let peer: Peer = (address_or_unknown(host)?, Some(port.parse().ok()?));
-        return Some((peer.0, peer.1, rest));
-    }
-    let host = host.strip_suffix(':').unwrap_or(host);
-    Some((address_or_unknown(host)?, None, rest))
-}
-
-fn address_or_unknown(host: &str) -> Option<Option<IpAddr>> {
-    match host {
-        "UNKNOWN" => Some(None),
-        host => scan::address(host).map(Some),
-    }
 }
