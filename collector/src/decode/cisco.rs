@@ -178,14 +178,20 @@ fn word<'a>(text: &'a str, before: &str) -> Option<&'a str> {
     rest.trim_start().split([' ', ',']).next().filter(|word| !word.is_empty())
 }
 
+/// Says what happened. What is more than traffic is a security event.
+fn told(category: &'static str, action: &'static str, out: &mut Out) {
+    out.event(category, action);
+    out.security |= category != "network";
+}
+
 /// Says that something came in or was kept out.
 fn verdict(allowed: bool, out: &mut Out) {
-    out.event("network", if allowed { "allow" } else { "deny" });
+    told("network", if allowed { "allow" } else { "deny" }, out);
     out.word(names::EVENT_TYPE, if allowed { "allowed" } else { "denied" });
 }
 
 /// Says that somebody came, or tried to.
 fn login(success: bool, out: &mut Out) {
-    out.event("authentication", "login");
+    told("authentication", "login", out);
     out.outcome(success);
 }

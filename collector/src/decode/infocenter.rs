@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use super::network::words::{Happening, Seen};
 use super::network::{self, Dialect, Facts, Meaning};
 use super::out::Out;
-use super::pairs::{Assign, Between, Pair, Style};
+use super::pairs::{Assign, Between, MAX_PAIRS, Pair, Style};
 use super::{Decoder, Line, Looks, gear, pairs};
 use crate::event::names;
 
@@ -164,7 +164,8 @@ fn dashed<'a>(text: &'a str, facts: &mut Facts<'a>, out: &mut Out) -> &'a str {
     };
     let (head, behind) = rest.split_once(';').unwrap_or((rest, ""));
     let mut rest = head;
-    while let Some((key, value)) = rest.split_once('=') {
+    for _ in 0..MAX_PAIRS {
+        let Some((key, value)) = rest.split_once('=') else { break };
         // A value may hold dashes, as those of MAC addresses do: the next key is one with a `=`.
         let mut end = value.len();
         let mut next = "";

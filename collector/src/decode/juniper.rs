@@ -30,6 +30,8 @@ pub(crate) const DECODER: Decoder = Decoder {
 const DIALECT: Dialect = Dialect { vendor: "juniper", own };
 /// The longest name of an event.
 const MAX_TAG: usize = 64;
+/// Parts of a screen's line.
+const MAX_PARTS: usize = 32;
 
 fn own(key: &str) -> Option<Meaning> {
     Some(match key {
@@ -115,7 +117,7 @@ fn plain<'a>(tag: &str, text: &'a str, facts: &mut Facts<'a>, out: &mut Out) {
         if let Some(source) = parts.next() {
             take("src", source, facts, out);
         }
-        for (key, value) in parts.filter_map(|part| part.split_once(": ")) {
+        for (key, value) in parts.take(MAX_PARTS).filter_map(|part| part.split_once(": ")) {
             take(key, value, facts, out);
         }
         return;

@@ -5,7 +5,7 @@ use super::super::out::Out;
 use super::super::pairs::{Assign, Between as Separator, Style};
 use super::super::scan;
 use super::{
-    Between, End, address_between, between, doubt, end, ends, login, text_between, verdict,
+    Between, End, address_between, between, doubt, end, ends, login, text_between, told, verdict,
 };
 use crate::event::names;
 
@@ -54,16 +54,17 @@ pub(super) fn read(number: &str, text: &str, out: &mut Out) {
             text_between(names::USER_NAME, text, "Uname: ", "", out);
         }
         "611103" | "315011" => {
-            out.event("authentication", "logout");
+            told("authentication", "logout", out);
             text_between(names::USER_NAME, text, "Uname: ", "", out);
         }
         "113004" | "113005" | "113012" | "113015" | "113008" | "113014" | "113016" | "113017" => {
             aaa(text, out)
         }
         "113006" | "113007" => {
-            out.event(
+            told(
                 "authentication",
                 if number == "113006" { "account_locked" } else { "account_unlocked" },
+                out,
             );
             text_between(names::USER_NAME, text, "User ", " ", out);
         }
@@ -74,13 +75,13 @@ pub(super) fn read(number: &str, text: &str, out: &mut Out) {
         }
         "111008" | "111009" | "111010" => command(text, out),
         "111001" | "111003" | "111004" | "111005" | "111007" => {
-            out.event("configuration", "config");
+            told("configuration", "config", out);
             if let Some(address) = text.split(' ').next().and_then(scan::address) {
                 out.address(names::SOURCE_IP, address);
             }
         }
         "502101" | "502102" | "502103" | "502111" | "502112" => {
-            out.event(
+            told(
                 "iam",
                 match number {
                     "502101" => "user_added",
@@ -88,18 +89,19 @@ pub(super) fn read(number: &str, text: &str, out: &mut Out) {
                     "502103" => "privilege_changed",
                     _ => "policy_changed",
                 },
+                out,
             );
             text_between(names::USER_TARGET_NAME, text, "Uname: ", " ", out);
         }
         "733100" | "733101" | "733102" | "733103" | "733104" | "733105" => {
-            out.event("intrusion_detection", if number == "733102" { "shun" } else { "alert" });
+            told("intrusion_detection", if number == "733102" { "shun" } else { "alert" }, out);
             if let Some(address) = super::word(text, "host ").and_then(scan::address) {
                 out.address(names::SOURCE_IP, address);
             }
         }
         "430001" | "430002" | "430003" | "430004" | "430005" => connection_event(text, out),
         _ if number.starts_with("400") && text.starts_with("I") => {
-            out.event("intrusion_detection", "alert");
+            told("intrusion_detection", "alert", out);
             if let Some((name, _)) = text.split_once(" from ") {
                 out.some(names::RULE_NAME, name);
             }
@@ -157,7 +159,7 @@ impl<'a> Mapped<'a> {
 /// `Teardown TCP connection 1 for outside:… to inside:… duration 0:00:30 bytes 1234 TCP FINs`. The line
 /// does not say who began: the service's end is the destination, else the first is the source.
 fn teardown(text: &str, out: &mut Out) {
-    out.event("network", "close");
+    told("network", "close", out);
     out.word(names::EVENT_TYPE, "end");
     if let Some(name) = text.split(' ').nth(1) {
         protocol(name, out);
@@ -202,7 +204,7 @@ fn icmp(text: &str, out: &mut Out) {
     if text.starts_with("Built") {
         verdict(true, out);
     } else {
-        out.event("network", "close");
+        told("network", "close", out);
     }
     out.word(names::NETWORK_TRANSPORT, "icmp");
     let address =
@@ -217,7 +219,7 @@ fn icmp(text: &str, out: &mut Out) {
 
 /// `Built dynamic TCP translation from inside:192.0.2.1/1024 to outside:198.51.100.1/1024`.
 fn translated(text: &str, out: &mut Out) {
-    out.event("network", if text.starts_with("Built") { "nat_created" } else { "nat_removed" });
+    told("network", if text.starts_with("Built") { "nat_created" } else { "nat_removed" }, out);
     let mut words = text.split(' ');
     if let Some(name) = words.nth(2).filter(|name| *name != "translation") {
         protocol(name, out);
@@ -329,7 +331,7 @@ fn aaa(text: &str, out: &mut Out) {
 
 /// `Group = VPN, Username = a, IP = 203.0.113.1, Session disconnected. Session Type: SSL, … Reason: …`.
 fn disconnected(text: &str, out: &mut Out) {
-    out.event("authentication", "logout");
+    told("authentication", "logout", out);
     text_between(names::GROUP_NAME, text, "Group = ", ",", out);
     text_between(names::USER_NAME, text, "Username = ", ", IP = ", out);
     address_between(text, "IP = ", ",", out);
@@ -341,8 +343,8 @@ fn tunnel(number: &str, text: &str, out: &mut Out) {
     match number {
         "716039" => login(false, out),
         "716038" | "113039" | "716001" => login(true, out),
-        "716002" | "722023" => out.event("authentication", "logout"),
-        _ => out.event("network", "vpn"),
+        "716002" | "722023" => told("authentication", "logout", out),
+        _ => told("network", "vpn", out),
     }
     text_between(names::GROUP_NAME, text, "Group <", ">", out);
     text_between(names::USER_NAME, text, "User <", ">", out);
@@ -351,7 +353,7 @@ fn tunnel(number: &str, text: &str, out: &mut Out) {
 
 /// `User 'a', running 'CLI' from IP 192.0.2.1, executed 'no access-list x'`.
 fn command(text: &str, out: &mut Out) {
-    out.event("configuration", "config");
+    told("configuration", "config", out);
     let Some((who, rest)) = text.split_once(" executed ") else { return };
     text_between(names::USER_NAME, who, "User '", "'", out);
     address_between(who, " from IP ", ",", out);

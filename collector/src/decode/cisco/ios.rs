@@ -4,7 +4,7 @@ use super::super::network::{lower, protocol};
 use super::super::out::Out;
 use super::super::scan;
 use super::{
-    Between, address_between, between, doubt, end, ends, login, text_between, verdict, word,
+    Between, address_between, between, doubt, end, ends, login, text_between, told, verdict, word,
 };
 use crate::event::names;
 
@@ -20,12 +20,12 @@ pub(super) fn read(facility: &str, name: &str, text: &str, out: &mut Out) {
         ("LINK" | "LINEPROTO" | "ETHPORT" | "ETH_PORT_CHANNEL", _) => link(name, text, out),
         ("SEC" | "IPV6_ACL" | "IPV6" | "FMANFP" | "ACLLOG", _) => access_list(text, out),
         ("PORT_SECURITY", _) => {
-            out.event("intrusion_detection", "port_security_violation");
+            told("intrusion_detection", "port_security_violation", out);
             text_between(names::SOURCE_MAC, text, "MAC address ", " on", out);
             text_between(names::OBSERVER_INGRESS_INTERFACE_NAME, text, " on port ", ".", out);
         }
         ("PM", "ERR_DISABLE") => {
-            out.event("network", "err_disable");
+            told("network", "err_disable", out);
             if let Some((reason, _)) = text.split_once(" error detected") {
                 out.some(names::EVENT_REASON, reason);
             }
@@ -33,7 +33,7 @@ pub(super) fn read(facility: &str, name: &str, text: &str, out: &mut Out) {
         }
         ("SW_DAI", _) => inspected(name, text, out),
         ("DHCP_SNOOPING", _) => {
-            out.event("intrusion_detection", "dhcp_snooping");
+            told("intrusion_detection", "dhcp_snooping", out);
             text_between(names::SOURCE_MAC, text, "MAC sa: ", " ", out);
             text_between(
                 names::OBSERVER_INGRESS_INTERFACE_NAME,
@@ -54,7 +54,7 @@ pub(super) fn read(facility: &str, name: &str, text: &str, out: &mut Out) {
 
 /// `Configured from console by zhangsan on vty0 (192.0.2.1)`, `… from vty by zhangsan on 192.0.2.1@pts/0`.
 fn configured(text: &str, out: &mut Out) {
-    out.event("configuration", "config");
+    told("configuration", "config", out);
     let Some((_, who)) = text.split_once(" by ") else { return };
     let Some((user, place)) = who.rsplit_once(" on ") else {
         return out.some(names::USER_NAME, who);
@@ -72,7 +72,7 @@ fn configured(text: &str, out: &mut Out) {
 
 /// `User:zhangsan  logged command:interface Gi0/1`.
 fn command(text: &str, out: &mut Out) {
-    out.event("configuration", "config");
+    told("configuration", "config", out);
     let Some((who, command)) = text.split_once("logged command:") else { return };
     out.some(names::USER_NAME, who.trim_start_matches("User:").trim());
     out.some(names::PROCESS_COMMAND_LINE, command.trim());
@@ -81,8 +81,8 @@ fn command(text: &str, out: &mut Out) {
 /// `Login failed [user: a] [Source: 192.0.2.1] [localport: 22] [Reason: …] at …`.
 fn sec_login(name: &str, text: &str, out: &mut Out) {
     match name {
-        "QUIET_MODE_ON" => out.event("intrusion_detection", "login_block"),
-        "QUIET_MODE_OFF" => return out.event("network", "login_unblock"),
+        "QUIET_MODE_ON" => told("intrusion_detection", "login_block", out),
+        "QUIET_MODE_OFF" => return told("network", "login_unblock", out),
         _ => login(name.contains("SUCCESS"), out),
     }
     text_between(names::USER_NAME, text, "[user: ", "]", out);
@@ -95,7 +95,7 @@ fn sec_login(name: &str, text: &str, out: &mut Out) {
 
 /// `User zhangsan has exited tty session 2(192.0.2.1)`.
 fn logout(text: &str, out: &mut Out) {
-    out.event("authentication", "logout");
+    told("authentication", "logout", out);
     let Some((user, rest)) = text.trim_start_matches("User ").split_once(" has exited") else {
         return;
     };
@@ -111,12 +111,12 @@ fn logout(text: &str, out: &mut Out) {
 /// `User 'a' authentication for SSH2 Session from 192.0.2.1 (tty = 0) using … Succeeded`.
 fn ssh(name: &str, text: &str, out: &mut Out) {
     if name.ends_with("CLOSE") {
-        out.event("authentication", "logout");
+        told("authentication", "logout", out);
     } else if name.contains("USERAUTH") {
         login(text.trim_end_matches('.').ends_with("Succeeded"), out);
         out.word(names::HENGWEI_AUTH_METHOD, "ssh");
     } else {
-        out.event("network", "ssh_session");
+        told("network", "ssh_session", out);
         out.outcome(!text.trim_end_matches('.').ends_with("Failed"));
     }
     text_between(names::USER_NAME, text, "User '", "' authentication", out);
@@ -149,7 +149,7 @@ fn link(name: &str, text: &str, out: &mut Out) {
     if state.is_none() && !name.contains("UPDOWN") && !name.starts_with("IF_") {
         return;
     }
-    out.event("network", if down { "link_down" } else { "link_up" });
+    told("network", if down { "link_down" } else { "link_up" }, out);
     if state.is_some()
         && let Some(interface) = word(text, "nterface ")
     {
@@ -222,7 +222,7 @@ fn inspected(name: &str, text: &str, out: &mut Out) {
     if name.contains("PERMIT") {
         verdict(true, out);
     } else {
-        out.event("intrusion_detection", "arp_inspection");
+        told("intrusion_detection", "arp_inspection", out);
         out.word(names::EVENT_TYPE, "denied");
     }
     text_between(names::OBSERVER_INGRESS_INTERFACE_NAME, text, " on ", ",", out);

@@ -141,6 +141,15 @@ impl Facts<'_> {
     }
 
     fn say(&self, happening: Happening, out: &mut Out) {
+        // What is more than traffic is a security event.
+        out.security |= matches!(
+            happening,
+            Happening::Login
+                | Happening::Logout
+                | Happening::Configuration
+                | Happening::Attack
+                | Happening::Virus
+        );
         let verdict = self.action.and_then(words::verdict);
         let mut success = self.result.and_then(words::success);
         let action = match happening {
