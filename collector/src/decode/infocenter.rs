@@ -331,6 +331,8 @@ impl Nature {
             Some("permit")
         } else if holds(&["POLICYDENY"]) {
             Some("deny")
+        } else if module == "PORTSEC" {
+            Some("port_security_violation")
         } else {
             None
         };
