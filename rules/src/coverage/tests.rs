@@ -86,7 +86,7 @@ fn without_its_log_source_a_rule_has_nothing() {
         sources: vec![LogSource::new(None, Some("other"), None)],
         ..arriving(&known, &["a"])
     };
-    assert_eq!(set.coverage(&[other.clone()]), [Covered::NO_SOURCE]);
+    assert_eq!(set.coverage(std::slice::from_ref(&other)), [Covered::NO_SOURCE]);
     assert_eq!(set.coverage(&[]), [Covered::NO_SOURCE]);
     let found = set.coverage(&[other, arriving(&known, &[]), arriving(&known, &["a"])]);
     assert_eq!((found[0].verdict, found[0].datasets.as_slice()), (Verdict::Fires, &[2][..]));
