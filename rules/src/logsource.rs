@@ -68,7 +68,7 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "auth" | "secure" | "login" | "pam" | "passwd" | "chpasswd" | "chage" | "useradd"
         | "userdel" | "usermod" | "groupadd" | "groupdel" | "groupmod" | "gpasswd"
         | "systemd-logind" | "polkit" => &["-/linux/auth"],
-        "syslog" => &["-/linux/syslog"],
+        "syslog" | "logging" | "clock" | "firewalld" | "bind" => &["-/linux/syslog"],
         "systemd" => &["-/linux/systemd", "-/linux/syslog"],
         "kernel" => &["-/linux/kernel", "-/linux/syslog"],
         "cron" => &["-/linux/cron"],
@@ -119,8 +119,10 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "sqlserver" => &["database/mssql/-", "application/sql/-"],
         "postgresql" => &["database/postgresql/-", "application/sql/-"],
         // Network devices.
-        "cisco.ios" => &["-/cisco/ios", "-/cisco/aaa", "-/cisco/bgp", "-/cisco/ldp"],
-        "cisco.asa" => &["firewall/cisco/asa", "-/cisco/aaa"],
+        "cisco.ios" => &["-/cisco/ios", "-/cisco/bgp", "-/cisco/ldp"],
+        "cisco.asa" => &["firewall/cisco/asa"],
+        // What somebody typed: the public rules of service aaa look for words of commands.
+        "cisco.command" => &["-/cisco/aaa"],
         "cisco.duo" => &["-/cisco/duo"],
         "huawei" => &["firewall/huawei/-", "-/huawei/bgp"],
         "juniper" => &["firewall/juniper/-", "-/juniper/bgp"],
@@ -198,7 +200,7 @@ mod tests {
             ),
             ("iptables", &["firewall/linux/iptables", "-/linux/kernel", "-/hengwei/iptables"]),
             ("mysql.slow", &["database/mysql/slow", "application/sql/-", "-/hengwei/mysql.slow"]),
-            ("cisco.asa", &["firewall/cisco/asa", "-/cisco/aaa", "-/hengwei/cisco.asa"]),
+            ("cisco.asa", &["firewall/cisco/asa", "-/hengwei/cisco.asa"]),
             (
                 "windows.sysmon.registry_delete",
                 &[

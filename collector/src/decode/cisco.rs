@@ -19,7 +19,7 @@ use crate::event::{FieldId, names};
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "cisco",
-    datasets: &["cisco.ios", "cisco.asa"],
+    datasets: &["cisco.ios", "cisco.asa", "cisco.command"],
     programs: &[],
     paths: &[],
     looks: Looks { first: b"%", test: gear::mnemonic },

@@ -355,6 +355,7 @@ fn tunnel(number: &str, text: &str, out: &mut Out) {
 fn command(text: &str, out: &mut Out) {
     told("configuration", "config", out);
     let Some((who, rest)) = text.split_once(" executed ") else { return };
+    out.dataset = Some("cisco.command");
     text_between(names::USER_NAME, who, "User '", "'", out);
     address_between(who, " from IP ", ",", out);
     let command = rest.strip_prefix("the ").unwrap_or(rest).trim_end_matches('.');

@@ -74,6 +74,7 @@ fn configured(text: &str, out: &mut Out) {
 fn command(text: &str, out: &mut Out) {
     told("configuration", "config", out);
     let Some((who, command)) = text.split_once("logged command:") else { return };
+    out.dataset = Some("cisco.command");
     out.some(names::USER_NAME, who.trim_start_matches("User:").trim());
     out.some(names::PROCESS_COMMAND_LINE, command.trim());
 }
