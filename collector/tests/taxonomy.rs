@@ -103,7 +103,7 @@ fn nxlog(event: &Map<String, Value>) -> Value {
 }
 
 /// The rules that a line fires once it is decoded, and its dataset.
-fn hits(set: &Set, line: &Value, scratch: &mut Scratch) -> (&'static str, BTreeSet<String>) {
+fn hits(set: &Set, line: &str, scratch: &mut Scratch) -> (&'static str, BTreeSet<String>) {
     let sender = Sender {
         agent: "agent".into(),
         host: "shipper".into(),
@@ -113,7 +113,7 @@ fn hits(set: &Set, line: &Value, scratch: &mut Scratch) -> (&'static str, BTreeS
     };
     let record = Record {
         number: 1,
-        body: Some(Body::Original(Bytes::from(line.to_string()))),
+        body: Some(Body::Original(Bytes::copy_from_slice(line.as_bytes()))),
         ..Record::default()
     };
     let origin = Origin { source: "files".into(), ..Origin::default() };
@@ -166,7 +166,7 @@ fn decoded_windows_events_meet_the_rules_that_sigmas_own_meet() {
     for event in &events {
         let expected = plain.hits(event, &mut own);
         for (shipper, line) in [("Winlogbeat", winlogbeat(event)), ("NXLog", nxlog(event))] {
-            let (dataset, found) = hits(&set, &line, &mut decoded);
+            let (dataset, found) = hits(&set, &line.to_string(), &mut decoded);
             met += found.len();
             for (rule, what) in expected
                 .difference(&found)
@@ -185,4 +185,31 @@ fn decoded_windows_events_meet_the_rules_that_sigmas_own_meet() {
     assert!(unlisted.is_empty(), "{unlisted:#?}");
     let stale: Vec<_> = listed.iter().filter(|rule| !different.contains_key(**rule)).collect();
     assert!(stale.is_empty(), "no longer so: {stale:?}");
+}
+
+/// Lines, and the public rule each must meet.
+const LINES: &[(&str, &str)] = &[
+    (
+        "date=2026-02-28 time=08:20:07 devname=\"fw01\" devid=\"FGT0000000000001\" logid=\"0100044547\" type=\"event\" subtype=\"system\" level=\"information\" user=\"zhangsan\" ui=\"ssh(192.0.2.1)\" action=\"Add\" cfgtid=1 cfgpath=\"system.admin\" cfgobj=\"night\" msg=\"Add system.admin night\"",
+        "cd0a4943-0edd-42cf-b50c-06f77a10d4c1",
+    ),
+    (
+        "192.0.2.9 - - [28/Feb/2026:08:20:07 +0800] \"GET /report/../../../etc/shadow HTTP/1.1\" 404 12 \"-\" \"made-up/1.0\"",
+        "7745c2ea-24a5-4290-b680-04359cb84b35",
+    ),
+    (
+        "type=EXECVE msg=audit(1772238007.125:77): argc=2 a0=\"touch\" a1=\"/var/tmp/.cache-of-nobody\"",
+        "d08722cd-3d09-449a-80b4-83ea2d9d4616",
+    ),
+];
+
+#[test]
+fn lines_of_other_products_meet_the_public_rules_about_them() {
+    let Some(sigma) = corpora() else { return };
+    let (set, _) = replay::load(&[sigma.join("rules")]).unwrap();
+    let mut scratch = Scratch::new();
+    for (line, rule) in LINES {
+        let (dataset, found) = hits(&set, line, &mut scratch);
+        assert!(found.contains(*rule), "{dataset}: {found:?} of {line}");
+    }
 }

@@ -137,6 +137,7 @@ mod tests {
             ("-/linux/cron", "hostname", &["host.name"]),
             ("-/linux/auditd", "a0", &["auditd.a0"]),
             ("-/linux/auditd", "hostname", &["auditd.hostname"]),
+            ("-/fortigate/event", "cfgpath", &["fortinet.cfgpath"]),
             ("-/zeek/http", "c-uri", &["uri", "url.original"]),
             ("-/nobody/-", "Image", &["Image"]),
             ("webserver/-/-", "url.path", &["url.path"]),

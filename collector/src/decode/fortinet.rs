@@ -78,6 +78,10 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
             facts.take(Pair { key: "session_end", ..pair }, out);
             continue;
         }
+        if pair.key == "action" && said.kind == "event" {
+            // What an administrator did to an object, `Add` or `Edit`, is all the same to the rest.
+            facts.take(Pair { key: "event_action", ..pair }, out);
+        }
         facts.take(pair, out);
     }
     if all.cut() {
