@@ -131,7 +131,18 @@ pub(super) fn located(target: &str, out: &mut Out) {
     let path = absolute(target).unwrap_or(target);
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     out.some(names::URL_PATH, path);
+    out.some(names::URL_EXTENSION, extension(path));
     out.some(names::URL_QUERY, query);
+}
+
+/// What stands behind the last dot of a path's last part, without the dot; nothing when it is longer
+/// than endings are.
+fn extension(path: &str) -> &str {
+    const LONGEST: usize = 8;
+    let from = path.floor_char_boundary(path.len().saturating_sub(LONGEST + 1));
+    let (name, ending) = path[from..].rsplit_once('.').unwrap_or_default();
+    let known = ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if known && !name.ends_with('/') { ending } else { "" }
 }
 
 /// The path of a target that names its host, as a client says to a proxy.

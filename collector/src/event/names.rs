@@ -372,6 +372,7 @@ known! {
     HENGWEI_ERROR_CAUSE_TYPE = "hengwei.error.cause.type",
     HENGWEI_ERROR_CAUSE_MESSAGE = "hengwei.error.cause.message",
 
+    HENGWEI_NETWORK_INITIATED = "hengwei.network.initiated",
     HENGWEI_AUDIT_RECORD = "hengwei.audit.record",
     HENGWEI_AUDIT_KEY = "hengwei.audit.key",
     HENGWEI_AUDIT_SYSCALL = "hengwei.audit.syscall",

@@ -126,6 +126,9 @@ pub(super) fn peer(event: &Gathered<'_>, call: &SystemCall<'_>, out: &mut Out) {
             };
             out.address(sides.0, address);
             out.integer(sides.1, port.into());
+            if sides.0 != names::SERVER_IP {
+                out.flag(names::HENGWEI_NETWORK_INITIATED, sides.0 == names::DESTINATION_IP);
+            }
         }
         Peer::Local(path) => {
             out.word(names::NETWORK_TYPE, "unix");
