@@ -38,7 +38,7 @@ pub(super) const STEPS: &[Step] = &[
         run: persist,
         expected: &["Scheduled job changed", "Authorised SSH keys changed"],
     },
-    Step { what: "the database is dumped", run: dump, expected: &[] },
+    Step { what: "the database is dumped", run: dump, expected: &["Database dumped"] },
 ];
 
 /// Where the shell is left, below the pages.
