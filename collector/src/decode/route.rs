@@ -56,6 +56,22 @@ pub(crate) const ANY: &[u8] = &{
 /// Lines that begin with a number, as most dates do.
 pub(crate) const DIGITS: &[u8] = b"0123456789";
 
+/// Whether a line begins as an IPv4 address does. Access logs are the most frequent of those, and a digit
+/// is what most dates begin with: who reads dates ([`DIGITS`]) is not asked about addresses, only those who
+/// may begin with [`ANY`] byte are.
+fn begins_with_address(line: &[u8]) -> bool {
+    let mut rest = line;
+    for part in 0..4 {
+        let digits = rest.iter().take(4).take_while(|byte| byte.is_ascii_digit()).count();
+        let dotted = part == 3 || rest.get(digits) == Some(&b'.');
+        if !(1..=3).contains(&digits) || !dotted {
+            return false;
+        }
+        rest = rest.get(digits + 1..).unwrap_or_default();
+    }
+    true
+}
+
 /// The tables by which decoders are found.
 #[derive(Debug)]
 pub struct Router {
@@ -107,7 +123,11 @@ impl Router {
 
     /// The decoders that a line itself speaks for.
     pub(crate) fn of_line(&self, line: &str) -> impl Iterator<Item = &'static Decoder> {
-        let first = line.as_bytes().first().map(|byte| &self.by_first[usize::from(*byte)]);
+        let first = match begins_with_address(line.as_bytes()) {
+            true => Some(&ANY[0]),
+            false => line.as_bytes().first(),
+        };
+        let first = first.map(|byte| &self.by_first[usize::from(*byte)]);
         first.into_iter().flatten().copied().filter(|decoder| (decoder.looks.test)(line))
     }
 }
@@ -127,6 +147,23 @@ mod tests {
                 assert_eq!(both(decoder.programs, other.programs), None, "{}", decoder.name);
                 assert_ne!(decoder.name, other.name);
             }
+        }
+    }
+
+    #[test]
+    fn addresses_are_no_dates() {
+        for (line, expected) in [
+            ("203.0.113.7 - - [", true),
+            ("203.0.113.7", true),
+            ("203.0.113.7:80 ", true),
+            ("203.0.113", false),
+            ("203.0.113.", false),
+            ("1795337962.523 5 203.0.113.7", false),
+            ("2026-11-22 08:00:00", false),
+            ("1.2.3.4444", false),
+            ("", false),
+        ] {
+            assert_eq!(begins_with_address(line.as_bytes()), expected, "{line}");
         }
     }
 
