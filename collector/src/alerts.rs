@@ -505,6 +505,10 @@ fn join(alert: &mut Alert, finding: &Finding) {
     let id = &finding.rule.id;
     if *id != alert.rule.id && !alert.related.contains(id) && alert.related.len() < MAX_RELATED {
         alert.related.push(id.clone());
+        // The advice of the one that knows some.
+        if alert.advice.is_empty() {
+            alert.advice.clone_from(&finding.advice);
+        }
         for tag in &finding.tags {
             if !alert.tags.contains(tag) {
                 alert.tags.push(tag.clone());

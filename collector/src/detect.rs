@@ -4,7 +4,7 @@
 //! (correlations, open alerts) is done by one [`Detector`], in the order of commits, so that what it
 //! decided depends only on history. It reads no file and no clock.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -154,7 +154,7 @@ impl Rules {
     }
 
     /// Of the rules that met one event with this one, the one whose alert its finding belongs to, since
-    /// they are known to tell of the same thing. Of two that name each other the higher level leads.
+    /// they are known to tell of the same thing.
     fn leader(&self, hit: usize, hits: &[usize]) -> Option<usize> {
         let mut leader = hit;
         // A leader may itself be led; each step goes to another of the hits.
@@ -168,12 +168,20 @@ impl Rules {
         (leader != hit).then_some(leader)
     }
 
+    /// Whether a rule's alert takes in another's finding: of two of which one names the other, the higher
+    /// level leads, so that nothing grave hides in what is less; at one level the one that names.
     fn leads(&self, one: usize, other: usize) -> bool {
         let (mine, theirs) = (&self.profiles[one], &self.profiles[other]);
-        let rank = |at: usize| (self.profiles[at].level, Reverse(at));
-        mine.tells
-            && mine.related.contains(&other)
-            && (!theirs.tells || !theirs.related.contains(&one) || rank(one) > rank(other))
+        let (named, names_me) = (mine.related.contains(&other), theirs.related.contains(&one));
+        if !mine.tells || !(named || names_me) {
+            return false;
+        }
+        match mine.level.cmp(&theirs.level) {
+            _ if !theirs.tells => true,
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => named && (!names_me || one < other),
+        }
     }
 
     fn scratch(&self) -> Scratch {

@@ -87,7 +87,10 @@ fn a_rule_that_tells_nothing_silences_nothing() {
 }
 
 #[test]
-fn of_two_that_name_each_other_the_higher_level_leads() {
+fn the_higher_level_leads_whoever_names_whom() {
+    let both = [rule("ours", "high", &["public"]), rule("public", "critical", &[])];
+    check(&both, &["ours public"], &[("public", &["ours"], 1)]);
+
     let both = [rule("ours", "high", &["public"]), rule("public", "critical", &["ours"])];
     check(&both, &["ours public"], &[("public", &["ours"], 1)]);
     let equal = [rule("ours", "high", &["public"]), rule("public", "high", &["ours"])];
