@@ -6,6 +6,8 @@
 //! holds a label makes it stand once too often: it is left out with all that a peer chooses, and the
 //! event says so.
 
+use std::sync::LazyLock;
+
 use super::audited;
 use crate::decode::Line;
 use crate::decode::json::Scalar;
@@ -180,6 +182,20 @@ fn snare(parts: &str, out: &mut Out) -> Option<(i64, Option<bool>)> {
     Some((id, audited(Scalar::Text(kind))))
 }
 
+/// The labels by their last byte, each with its place in [`LABELS`]: what stands before a colon is compared
+/// with few of them.
+static BY_LAST: LazyLock<Vec<Vec<(usize, &'static str)>>> = LazyLock::new(|| {
+    let mut by_last = vec![Vec::new(); 256];
+    for (index, (labels, ..)) in LABELS.iter().enumerate() {
+        for label in *labels {
+            if let Some(last) = label.as_bytes().last() {
+                by_last[usize::from(*last)].push((index, *label));
+            }
+        }
+    }
+    by_last
+});
+
 /// Finds the labels of a message and stores what stands behind each.
 fn data(event: i64, text: &str, out: &mut Out) {
     let text = &text[..text.floor_char_boundary(MAX_TEXT)];
@@ -234,16 +250,13 @@ fn label_before(text: &str, colon: usize) -> Option<(usize, usize)> {
     let from = text.floor_char_boundary(colon.saturating_sub(MAX_LABEL));
     let before = text.get(from..colon)?;
     let mut best: Option<(usize, usize)> = None;
-    for (index, (labels, ..)) in LABELS.iter().enumerate() {
-        for label in *labels {
-            let Some(rest) = before.strip_suffix(label) else { continue };
-            let apart =
-                rest.is_empty() || rest.ends_with([' ', '\t', '\r', '\n', '\u{3000}', '。']);
-            let start = colon - label.len();
-            // The longest label wins: `Sub Status` is not `Status`.
-            if apart && best.is_none_or(|(_, other)| start < other) {
-                best = Some((index, start));
-            }
+    for (index, label) in &BY_LAST[usize::from(*before.as_bytes().last()?)] {
+        let Some(rest) = before.strip_suffix(label) else { continue };
+        let apart = rest.is_empty() || rest.ends_with([' ', '\t', '\r', '\n', '\u{3000}', '。']);
+        let start = colon - label.len();
+        // The longest label wins: `Sub Status` is not `Status`.
+        if apart && best.is_none_or(|(_, other)| start < other) {
+            best = Some((*index, start));
         }
     }
     best
