@@ -31,6 +31,7 @@ mod expression;
 mod item;
 mod lint;
 pub mod logsource;
+mod narrow;
 mod pattern;
 mod program;
 mod rule;

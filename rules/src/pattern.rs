@@ -83,6 +83,19 @@ impl Pattern {
         Pattern { segments, open_start, open_end, cased }
     }
 
+    /// The text it asks for, folded, when it asks for one whole text whatever its case.
+    pub(crate) fn plain(&self) -> Option<String> {
+        let [units] = self.segments.as_slice() else { return None };
+        if self.open_start || self.open_end || self.cased {
+            return None;
+        }
+        let characters = units.iter().map(|unit| match unit {
+            Unit::Character(character) => Some(*character),
+            Unit::One | Unit::Dash => None,
+        });
+        characters.collect()
+    }
+
     /// The same, met anywhere in a text.
     pub(crate) fn anywhere(mut self) -> Pattern {
         self.open_start = true;

@@ -18,7 +18,7 @@ use crate::document::{self, Parsed};
 use crate::program::Program;
 use crate::rule::{Body, Rule, attributes, status};
 use crate::tuning::{Head, LeftOut, Override, Tuning};
-use crate::{Event, Key, Level, LogSource, Names, Value, logsource, taxonomy};
+use crate::{Event, Key, Level, LogSource, Names, Value, logsource, narrow, taxonomy};
 
 /// Programs kept; log sources beyond what rules ask for make no new ones, so this is seldom met.
 const MAX_PROGRAMS: usize = 4_096;
@@ -79,6 +79,8 @@ pub struct Set {
     sources: HashMap<LogSource, u32>,
     /// By that number, ascending.
     by_source: Vec<Vec<usize>>,
+    /// Numbers of the datasets that rules for any event of ours are narrowed to.
+    by_dataset: HashMap<String, u32>,
     /// By the numbers of the log sources it is for, ascending.
     programs: RwLock<HashMap<Box<[u32]>, Arc<Program>>>,
     /// Names of the documents that hold filters, for explanations.
@@ -182,6 +184,9 @@ impl Set {
         let mut numbers = Vec::new();
         event.any_log_source(&mut |source| {
             numbers.extend(wider(source).filter_map(|wanted| self.sources.get(&wanted)));
+            if !self.by_dataset.is_empty() {
+                numbers.extend(narrow::told(source).and_then(|one| self.by_dataset.get(&one)));
+            }
             false
         });
         numbers.sort_unstable();
@@ -193,6 +198,8 @@ impl Set {
         let mut rules: Vec<usize> =
             numbers.iter().flat_map(|number| &self.by_source[*number as usize]).copied().collect();
         rules.sort_unstable();
+        // One that is filed under two datasets, of an event that says it has both.
+        rules.dedup();
         rules
     }
 
@@ -373,6 +380,7 @@ impl<'a> Compiler<'a> {
         self.apply_filters();
         self.resolve_correlations();
         self.link();
+        let dataset = self.names.key(narrow::FIELD);
         let mut set = Set {
             rules: self.rules,
             filter_documents: self.filter_documents,
@@ -385,13 +393,22 @@ impl<'a> Compiler<'a> {
                 set.by_id.entry(id.clone()).or_insert(index);
             }
             set.by_key.entry(rule.key().to_owned()).or_insert(index);
-            if !rule.is_correlation() {
+            let Body::Detection(detection) = &rule.body else { continue };
+            let mut file = |number: &mut dyn FnMut(u32) -> u32| {
                 let next = u32::try_from(set.by_source.len()).unwrap_or(u32::MAX);
-                let number = *set.sources.entry(rule.log_source.clone()).or_insert(next);
+                let number = number(next);
                 if number == next {
                     set.by_source.push(Vec::new());
                 }
                 set.by_source[number as usize].push(index);
+            };
+            match narrow::datasets(&rule.log_source, detection, dataset) {
+                Some(datasets) => datasets.into_iter().for_each(|one| {
+                    file(&mut |next| *set.by_dataset.entry(one.clone()).or_insert(next));
+                }),
+                None => {
+                    file(&mut |next| *set.sources.entry(rule.log_source.clone()).or_insert(next))
+                }
             }
         }
         set.prepare();
