@@ -300,6 +300,19 @@ fn log_is_served() -> bool {
     socket.is_ok_and(|socket| socket.connect(LOG_SOCKET).is_ok())
 }
 
+/// Asks the servers whose workers' command lines don't name the folder to end with all of them.
+pub(super) fn stop(folder: &Path) {
+    use rustix::process::{Pid, Signal, kill_process};
+    for name in ["nginx.pid", "php.pid"] {
+        let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
+        if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            drop(kill_process(pid, Signal::TERM));
+        }
+    }
+    std::thread::sleep(Duration::from_millis(500));
+}
+
 /// Removes what lies outside the folder, as far as it is there.
 pub(super) fn take_away() {
     for file in [CRON_FILE, SUDOERS_FILE] {

@@ -47,6 +47,7 @@ fn walk() -> anyhow::Result<()> {
     let folder = site.path().to_owned();
     let outcome = story(&site);
     host::take_away();
+    host::stop(&folder);
     end_processes_below(&folder);
     if std::env::var_os("WALKTHROUGH_KEEP").is_some() {
         println!("kept: {}", site.keep().display());
