@@ -7,11 +7,13 @@
 //! has for damaged files, are caught and mean the same.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
@@ -31,6 +33,9 @@ const MARK: &[u8] = b"mark";
 const DATA: &str = "db";
 /// Room behind the end of that file that is already its own.
 const ROOM_BYTES: u64 = 8 << 20;
+/// So long an open waits for the lock of an index that was closed a moment ago.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Entries and bytes of a tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +84,7 @@ fn caught<T>(act: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
 impl Index {
     /// Opens the index of a folder, an empty one where there is none.
     pub(super) fn open(path: &Path) -> Result<Index, String> {
+        await_lock(path);
         caught(|| {
             let db = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).open()?;
             let trees = tree::ALL
@@ -222,6 +228,20 @@ impl Index {
                 None
             }
         }
+    }
+}
+
+/// Waits until nobody holds sled's lock. One of sled's own threads may do so for a moment after an
+/// index is closed in the same process, and sled, which does not wait, would say that it can't be
+/// opened; a whole index would be built again for that. That no other collector has it is what the
+/// lock of history says. Whatever else is wrong, sled says itself.
+fn await_lock(path: &Path) {
+    let Ok(file) = File::open(path.join(DATA)) else { return };
+    let until = Instant::now() + LOCK_WAIT;
+    while let Err(TryLockError::WouldBlock) = file.try_lock()
+        && Instant::now() < until
+    {
+        thread::sleep(LOCK_PAUSE);
     }
 }
 

@@ -184,6 +184,25 @@ proptest! {
     }
 }
 
+/// sled's own threads may keep its file for a moment after it was closed.
+#[test]
+fn an_index_whose_lock_is_let_go_late_is_trusted() {
+    let place = Place::new();
+    let (mut writer, history) = place.open();
+    writer.commit(batch(lines("a", Kind::Log, 1, 2))).expect("commits");
+    writer.close().expect("closes");
+    drop(history);
+    let data = fs::File::open(place.dir.join("index").join("db")).expect("opens");
+    data.lock().expect("locks");
+    let late = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        drop(data);
+    });
+    let (_writer, history) = place.open();
+    assert_eq!(history.status().rebuilds, 0);
+    late.join().expect("lets go");
+}
+
 #[test]
 fn a_torn_tail_at_every_byte_loses_that_commit_alone() {
     let place = Place::new();
