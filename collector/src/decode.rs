@@ -99,7 +99,7 @@ use crate::event::{Event, Events, OWN_AGENT, Sender, names};
 use crate::time::MINUTE;
 use charset::Charset;
 use out::{Handed, Out};
-pub(crate) use route::{ANY, DIGITS, Looks};
+pub(crate) use route::{ANY, DAY_FIRST, DIGITS, ISO, Looks, NUMBER, SLASHED, UNDATED};
 pub use route::{Decoder, Router};
 
 /// What decoding needs beside the block.

@@ -8,7 +8,7 @@
 mod json;
 
 use super::out::Out;
-use super::{ANY, Decoder, Line, Looks, scan, time};
+use super::{Decoder, Line, Looks, UNDATED, scan, time};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -16,7 +16,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[APACHE, NGINX, TOMCAT, json::CADDY, json::TRAEFIK],
     programs: &["nginx", "httpd", "apache2", "apache", "caddy", "traefik"],
     paths: &["access"],
-    looks: Looks { first: ANY, test: looks_like },
+    looks: Looks { first: UNDATED, test: looks_like },
     security: false,
     decode,
 };

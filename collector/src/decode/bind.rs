@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::out::Out;
-use super::{Decoder, Line, Looks, scan, time};
+use super::{DAY_FIRST, Decoder, Line, Looks, scan, time};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -14,7 +14,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[GENERAL, QUERY],
     programs: &["named"],
     paths: &["named/", "bind/", "named.log", "query.log"],
-    looks: Looks { first: b"c0123456789", test: looks },
+    looks: Looks { first: &[b'c', DAY_FIRST], test: looks },
     security: false,
     decode,
 };

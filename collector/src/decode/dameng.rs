@@ -19,7 +19,7 @@ use super::csv::Cells;
 use super::out::Out;
 use super::time::{self, Stamp};
 use super::trail::{self, Names, Part};
-use super::{DIGITS, Decoder, Line, Looks, scan, sql};
+use super::{Decoder, ISO, Line, Looks, scan, sql};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -27,7 +27,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[LOG, AUDIT],
     programs: &["dmserver", "dm"],
     paths: &["dmdba", "dmdbms", "dameng", "/dm_", "dmsql_"],
-    looks: Looks { first: DIGITS, test: looks_like },
+    looks: Looks { first: &[ISO], test: looks_like },
     security: false,
     decode,
 };

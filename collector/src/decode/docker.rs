@@ -11,7 +11,7 @@ use memchr::memchr2;
 use super::json::{self, Scalar};
 use super::out::{Handed, Out};
 use super::time::iso;
-use super::{Decoder, Line, Looks};
+use super::{Decoder, ISO, Line, Looks};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -19,7 +19,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["docker"],
     programs: &[],
     paths: &["/docker/containers/", "/var/log/containers/", "/var/log/pods/"],
-    looks: Looks { first: b"{0123456789", test: looks_like },
+    looks: Looks { first: &[b'{', ISO], test: looks_like },
     security: false,
     decode,
 };

@@ -7,7 +7,7 @@
 //! in its messages is bare, so it is taken up to the last place where it can end.
 
 use super::out::Out;
-use super::{DIGITS, Decoder, Line, Looks, access, modsecurity, scan, time};
+use super::{Decoder, Line, Looks, SLASHED, access, modsecurity, scan, time};
 use crate::event::names;
 
 pub(crate) const NGINX: Decoder = Decoder {
@@ -15,7 +15,7 @@ pub(crate) const NGINX: Decoder = Decoder {
     datasets: &["nginx.error"],
     programs: &[],
     paths: &["nginx/error"],
-    looks: Looks { first: DIGITS, test: looks_like_nginx },
+    looks: Looks { first: &[SLASHED], test: looks_like_nginx },
     security: false,
     decode: nginx,
 };

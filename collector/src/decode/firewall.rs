@@ -68,7 +68,10 @@ fn is_task(key: &str) -> bool {
 }
 
 fn looks_like(line: &str) -> bool {
-    line.len() >= SHORTEST && memchr::memchr3(b'=', b':', 0xEF, line.as_bytes()).is_some()
+    // The attributes of XML are no pairs of a connection.
+    line.len() >= SHORTEST
+        && !line.starts_with('<')
+        && memchr::memchr3(b'=', b':', 0xEF, line.as_bytes()).is_some()
 }
 
 fn looks_like_gap(line: &str) -> bool {

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use super::access::requested;
 use super::out::Out;
 use super::time::Stamp;
-use super::{ANY, Decoder, Line, Looks, scan, time};
+use super::{Decoder, Line, Looks, UNDATED, scan, time};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -23,7 +23,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["haproxy"],
     programs: &["haproxy"],
     paths: &["haproxy"],
-    looks: Looks { first: ANY, test: looks_like },
+    looks: Looks { first: UNDATED, test: looks_like },
     security: false,
     decode,
 };

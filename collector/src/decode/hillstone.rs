@@ -8,7 +8,7 @@ use super::network::words::Happening;
 use super::network::{Dialect, Facts, endpoint, protocol};
 use super::out::Out;
 use super::pairs::Pair;
-use super::{Decoder, Line, Looks};
+use super::{Decoder, Line, Looks, NUMBER};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -16,7 +16,10 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["hillstone"],
     programs: &[],
     paths: &[],
-    looks: Looks { first: b"0123456789ACENST", test: |line| Head::read(line).is_some() },
+    looks: Looks {
+        first: &[b'A', b'C', b'E', b'N', b'S', b'T', NUMBER],
+        test: |line| Head::read(line).is_some(),
+    },
     security: false,
     decode,
 };

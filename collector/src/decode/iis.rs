@@ -9,7 +9,7 @@
 use super::access::{forwarded, located};
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, ISO, Line, Looks, scan};
 use crate::event::{FieldId, names};
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -17,7 +17,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["iis.access"],
     programs: &["iis"],
     paths: &["W3SVC", "inetpub"],
-    looks: Looks { first: b"#0123456789", test: looks_like },
+    looks: Looks { first: &[b'#', ISO], test: looks_like },
     security: false,
     decode,
 };

@@ -7,7 +7,7 @@
 
 use super::out::Out;
 use super::time::{bsd, iso};
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, Line, Looks, NUMBER, scan};
 use crate::event::{FieldId, names};
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -15,7 +15,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["kamailio"],
     programs: &["kamailio", "opensips", "ser"],
     paths: &["kamailio", "opensips"],
-    looks: Looks { first: b" 0123456789", test: |line| own_file(line).is_some() },
+    looks: Looks { first: &[b' ', NUMBER], test: |line| own_file(line).is_some() },
     security: false,
     decode,
 };

@@ -18,7 +18,7 @@ mod slow;
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{Decoder, Line, Looks, scan, sql};
+use super::{Decoder, ISO, Line, Looks, NUMBER, scan, sql};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -26,7 +26,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[ERROR, GENERAL, SLOW, AUDIT],
     programs: &["mysqld", "mariadbd", "mysql", "mariadb", "mysql-server_auditing", "mysqld_safe"],
     paths: &["mysql", "mariadb", "server_audit"],
-    looks: Looks { first: b"0123456789#{\t/", test: looks_like },
+    looks: Looks { first: &[ISO, NUMBER, b'#', b'{', b'\t', b'/'], test: looks_like },
     security: false,
     decode,
 };
@@ -88,13 +88,23 @@ fn looks_like(line: &str) -> bool {
         Some(b'\t') => line.starts_with("\t\t") && general(line).is_some(),
         Some(b'/') => line.contains("d, Version: ") && line.ends_with("started with:"),
         Some(b'{') => audit::looks_like_json(line),
-        _ => {
+        _ => match stamp(line) {
+            Some((_, rest)) => stamped(line, rest),
+            None => audit::looks_like(line),
+        },
+    }
+}
+
+/// Whether a line with a stamp may be one: behind it stands the thread's number, a level in brackets or
+/// the plugin's name.
+fn stamped(line: &str, rest: &str) -> bool {
+    match rest.trim_start_matches([' ', '\t']).as_bytes().first() {
+        Some(b'0'..=b'9' | b'[') => {
             general(line).is_some()
                 || error_head(line)
                     .is_some_and(|(_, thread, level, said)| certain(line, thread, level, said))
-                || audit::looks_like(line)
-                || stamp(line).is_some_and(|(_, rest)| rest.starts_with(" server_audit: "))
         }
+        _ => rest.starts_with(" server_audit: "),
     }
 }
 

@@ -9,7 +9,7 @@
 //! therefore are read to the end of the line.
 
 use super::out::Out;
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, Line, Looks, NUMBER, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -17,7 +17,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["openldap"],
     programs: &["slapd"],
     paths: &["slapd.log", "openldap"],
-    looks: Looks { first: b"c0123456789abcdef", test: looks_like },
+    looks: Looks { first: &[b'a', b'b', b'c', b'd', b'e', b'f', NUMBER], test: looks_like },
     security: true,
     decode,
 };

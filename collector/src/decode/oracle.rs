@@ -15,7 +15,7 @@
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{Decoder, Line, Looks, scan, sql};
+use super::{DAY_FIRST, Decoder, Line, Looks, scan, sql};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -23,7 +23,10 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &[AUDIT, ALERT, LISTENER],
     programs: &["oracle", "Oracle"],
     paths: &["/oracle/", "oradata", "adump", "diag/rdbms", "tnslsnr"],
-    looks: Looks { first: b"OL0123SMTWF", test: looks_like },
+    looks: Looks {
+        first: &[b'O', b'L', b'S', b'M', b'T', b'W', b'F', DAY_FIRST],
+        test: looks_like,
+    },
     security: false,
     decode,
 };

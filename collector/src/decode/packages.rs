@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::out::Out;
-use super::{DIGITS, Decoder, Line, Looks, time};
+use super::{Decoder, ISO, Line, Looks, time};
 use crate::event::names;
 
 pub(crate) const DPKG: Decoder = Decoder {
@@ -15,7 +15,7 @@ pub(crate) const DPKG: Decoder = Decoder {
     datasets: &["dpkg"],
     programs: &["dpkg"],
     paths: &["/dpkg.log", "/alternatives.log"],
-    looks: Looks { first: DIGITS, test: looks_like_dpkg },
+    looks: Looks { first: &[ISO], test: looks_like_dpkg },
     security: false,
     decode: dpkg,
 };
@@ -36,7 +36,7 @@ pub(crate) const YUM: Decoder = Decoder {
     // yum's own log has the step where syslog has the program.
     programs: &["yum", "dnf", "dnf-automatic", "Installed", "Updated", "Erased", "Upgraded"],
     paths: &["/yum.log", "/dnf.rpm.log", "/dnf.log"],
-    looks: Looks { first: DIGITS, test: looks_like_dnf },
+    looks: Looks { first: &[ISO], test: looks_like_dnf },
     security: false,
     decode: yum,
 };

@@ -11,7 +11,7 @@ use super::network::{Dialect, Facts, Meaning, Side};
 use super::out::Out;
 use super::pairs::Pair;
 use super::time::slashes;
-use super::{DIGITS, Decoder, Line, Looks};
+use super::{Decoder, Line, Looks, NUMBER};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -19,7 +19,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["paloalto.panos"],
     programs: &[],
     paths: &[],
-    looks: Looks { first: DIGITS, test: looks_like },
+    looks: Looks { first: &[NUMBER], test: looks_like },
     security: false,
     decode,
 };

@@ -26,7 +26,7 @@ use std::borrow::Cow;
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, ISO, Line, Looks, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -34,7 +34,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["postgresql", "postgresql.audit"],
     programs: &["postgres", "postgresql"],
     paths: &["postgresql", "pgsql", "pg_log"],
-    looks: Looks { first: b"0123456789{", test: looks_like },
+    looks: Looks { first: &[ISO, b'{'], test: looks_like },
     security: false,
     decode,
 };

@@ -12,7 +12,7 @@
 
 use super::access::requested;
 use super::out::Out;
-use super::{Decoder, Line, Looks, scan, time};
+use super::{Decoder, ISO, Line, Looks, scan, time};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -20,7 +20,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["python"],
     programs: &["gunicorn", "uwsgi", "python", "python3", "celery"],
     paths: &["uwsgi", "gunicorn", "django"],
-    looks: Looks { first: b"[T0123456789", test: looks_like },
+    looks: Looks { first: &[b'[', b'T', ISO], test: looks_like },
     security: false,
     decode,
 };

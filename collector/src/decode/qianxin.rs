@@ -7,7 +7,7 @@ use super::network::words::Happening;
 use super::network::{self, Dialect, Meaning};
 use super::out::Out;
 use super::pairs::Style;
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, ISO, Line, Looks, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -15,7 +15,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["qianxin"],
     programs: &[],
     paths: &[],
-    looks: Looks { first: b"ds2", test: looks_like },
+    looks: Looks { first: &[b'd', b's', ISO], test: looks_like },
     security: false,
     decode,
 };

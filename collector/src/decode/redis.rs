@@ -10,7 +10,7 @@
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{DIGITS, Decoder, Line, Looks, json, scan};
+use super::{Decoder, Line, Looks, NUMBER, json, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -18,7 +18,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["redis"],
     programs: &["redis", "redis-server"],
     paths: &["redis"],
-    looks: Looks { first: DIGITS, test: looks_like },
+    looks: Looks { first: &[NUMBER], test: looks_like },
     security: false,
     decode,
 };

@@ -12,7 +12,7 @@
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{DIGITS, Decoder, Line, Looks, scan};
+use super::{Decoder, ISO, Line, Looks, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -20,7 +20,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["sqlserver"],
     programs: &["sqlservr", "MSSQLSERVER"],
     paths: &["ERRORLOG", "mssql"],
-    looks: Looks { first: DIGITS, test: |line| head(line).is_some() },
+    looks: Looks { first: &[ISO], test: |line| head(line).is_some() },
     security: false,
     decode,
 };

@@ -9,7 +9,7 @@
 //! for; a line with any other number is refused.
 
 use super::out::Out;
-use super::{ANY, Decoder, Line, Looks, access, json, scan};
+use super::{Decoder, Line, Looks, UNDATED, access, json, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -17,7 +17,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["squid.proxy"],
     programs: &["squid", "(squid-1)"],
     paths: &["squid/access"],
-    looks: Looks { first: ANY, test: looks_like },
+    looks: Looks { first: UNDATED, test: looks_like },
     security: false,
     decode,
 };

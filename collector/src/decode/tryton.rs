@@ -7,7 +7,7 @@
 
 use super::out::Out;
 use super::time::{asctime, iso};
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, Line, Looks, NUMBER, scan};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -15,7 +15,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["tryton"],
     programs: &["trytond"],
     paths: &["trytond", "/tryton/"],
-    looks: Looks { first: b"[0123456789", test: |line| entry(line).is_some() },
+    looks: Looks { first: &[b'[', NUMBER], test: |line| entry(line).is_some() },
     security: false,
     decode,
 };

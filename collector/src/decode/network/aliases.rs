@@ -82,7 +82,12 @@ impl Meaning {
 pub(crate) fn meaning(key: &str) -> Option<Meaning> {
     let mut buffer = [0; MAX_ALIAS];
     let length = plain(key, &mut buffer)?;
-    TABLE.get(buffer.get(..length)?).copied()
+    let key = buffer.get(..length)?;
+    let lengths = LENGTHS.get(usize::from(*key.first()?))?;
+    if lengths >> length & 1 == 0 {
+        return None;
+    }
+    TABLE.get(key).copied()
 }
 
 /// A key as it is compared; None when it is longer than any known one.
@@ -107,6 +112,18 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
         keys.split_ascii_whitespace().map(|key| (key.as_bytes(), *meaning))
     });
     rows.collect()
+});
+
+/// By first byte, a bit for each length of the table's keys: most words of a line are told apart from all
+/// of them without looking further.
+static LENGTHS: LazyLock<[u64; 256]> = LazyLock::new(|| {
+    let mut lengths = [0; 256];
+    for key in TABLE.keys() {
+        if let Some(of_first) = key.first().and_then(|first| lengths.get_mut(usize::from(*first))) {
+            *of_first |= 1 << key.len();
+        }
+    }
+    lengths
 });
 
 use Meaning::{
