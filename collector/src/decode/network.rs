@@ -116,6 +116,8 @@ pub(crate) struct Facts<'a> {
     has_statement: bool,
     has_task: bool,
     exchange: bool,
+    /// Whether a level is one that programs log at.
+    program_level: bool,
     weight: u32,
     left_out: bool,
 }
@@ -147,15 +149,19 @@ impl<'a> Facts<'a> {
             has_statement: false,
             has_task: false,
             exchange: false,
+            program_level: false,
             weight: 0,
             left_out: false,
         }
     }
 
-    /// Whether the line says enough to be an appliance's.
+    /// Whether the line says enough to be an appliance's. A program that logs who did what from where has
+    /// as many words for it, but a level of programs, and no end of a connection.
     pub(crate) fn enough(&self) -> bool {
-        let any = self.addresses.iter().any(|told| *told != Told::Nothing);
-        any && self.weight >= ENOUGH
+        let told = |side: Side| self.addresses[side as usize] != Told::Nothing;
+        let ends = [Side::Source, Side::Destination, Side::SourceNat, Side::DestinationNat];
+        let ends = ends.into_iter().any(told);
+        (ends || told(Side::Peer) && !self.program_level) && self.weight >= ENOUGH
     }
 
     /// Whether the line tells of something that a gap gateway carries across, which are then named.
@@ -320,6 +326,7 @@ impl<'a> Facts<'a> {
             Meaning::Attack => self.first(|facts| &mut facts.attack, pair, out),
             Meaning::AttackCategory => self.first(|facts| &mut facts.attack_category, pair, out),
             Meaning::Severity => {
+                self.program_level |= words::program_level(value);
                 if !self.has_severity
                     && let Some(severity) = value.parse().ok().or_else(|| words::severity(value))
                 {

@@ -327,6 +327,12 @@ pub(crate) fn severity(text: &str) -> Option<i64> {
     })
 }
 
+/// Whether a level is one that programs log at and appliances do not.
+pub(crate) fn program_level(text: &str) -> bool {
+    let levels = ["info", "warn", "error", "debug", "trace", "fatal", "panic"];
+    levels.iter().any(|level| level.eq_ignore_ascii_case(text))
+}
+
 /// Whether an empty value, or a word that stands for one.
 pub(crate) fn nothing(value: &str) -> bool {
     matches!(
