@@ -1,6 +1,10 @@
 # Everything a newcomer types. `make demo` and `make test` install what is missing first.
 
 CARGO ?= cargo
+# Where cargo builds, here or elsewhere.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+# What a target needs of the whole, built with the features that the whole has.
+RELEASE = $(CARGO) build --locked --release --workspace
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
@@ -36,10 +40,11 @@ build: deps
 	$(CARGO) build --locked --workspace --bins
 
 release: deps
-	$(CARGO) build --locked --release --workspace --bins
+	$(RELEASE) --bins
 
-demo: release
-	@target/release/hengwei-demo
+demo: deps
+	$(RELEASE) --bin hengwei-agent --bin hengwei-collector --bin hengwei-demo
+	@$(TARGET)/release/hengwei-demo
 
 # nextest runs each test in a process of its own and is faster; cargo test does where it is missing.
 test: deps-test
@@ -49,7 +54,7 @@ test: deps-test
 	else \
 		$(CARGO) test --locked --workspace --no-fail-fast --lib --bins --tests; \
 	fi
-	target/debug/hengwei-collector rules test --rules rules/library
+	$(TARGET)/debug/hengwei-collector rules test --rules rules/library
 
 check: deps
 	$(CARGO) fmt --all --check
@@ -59,17 +64,19 @@ check: deps
 
 # What the rules raise over lines that are everyday life, each alert with its line; docs/noise.md says why
 # those that remain are right. Real logs and the public rules are those below CORPORA.
-noise: deps release
-	target/release/hengwei-noise $(NOISE)
+noise: deps
+	$(RELEASE) --bin hengwei-noise
+	$(TARGET)/release/hengwei-noise $(NOISE)
 
 # sshd, nginx behind ModSecurity and PostgreSQL attacked on loopback, and the alerts in order; as root.
-walkthrough: deps release
-	./packaging/install-deps.sh walkthrough
-	target/release/hengwei-walkthrough
+walkthrough: deps
+	@./packaging/install-deps.sh walkthrough
+	$(RELEASE) --bin hengwei-agent --bin hengwei-collector --bin hengwei-walkthrough
+	$(TARGET)/release/hengwei-walkthrough
 
 # Kills, power cuts, full and failing disks, flipped bits; as root. HENGWEI_SEED=n repeats a run.
 torture: deps-test release
-	HENGWEI_BIN=$(CURDIR)/target/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once --test faults -- --nocapture --test-threads=1
+	HENGWEI_BIN=$(TARGET)/release HENGWEI_TORTURE=1 $(CARGO) test --locked -p hengwei-tests --test exactly_once --test faults -- --nocapture --test-threads=1
 
 # Rule text, events and patterns, FUZZ_SECONDS each, by cargo-fuzz (`cargo install cargo-fuzz`). A stable
 # compiler will do without sanitizers, which safe Rust needs least. What is found belongs in fuzz/seeds/.
@@ -83,23 +90,26 @@ fuzz: deps
 
 # Both services under a real systemd; as root.
 boot-test: build
-	./tests/boot.sh
+	HENGWEI_BIN=$${HENGWEI_BIN:-$(TARGET)/debug} ./tests/boot.sh
 
 # What history costs and how fast it answers, beside zstd, zstdgrep and grep. Takes the real logs below
 # CORPORA into account; room for the largest size is needed below TMPDIR (14 GB), or it is skipped.
-bench-history: deps-bench release
-	target/release/hengwei-history-bench $(HISTORY_BENCH)
+bench-history: deps-bench
+	$(RELEASE) --bin hengwei-history-bench
+	$(TARGET)/release/hengwei-history-bench $(HISTORY_BENCH)
 
 # How many events a second the rules take, beside rsigma-eval. Real rules and events are those below CORPORA.
-bench-rules: deps-bench release
-	target/release/hengwei-rules-bench $(RULES_BENCH)
+bench-rules: deps-bench
+	$(RELEASE) --bin hengwei-rules-bench
+	$(TARGET)/release/hengwei-rules-bench $(RULES_BENCH)
 
 # Lines a second of one core, for each decoder over its examples and for a mixed stream.
-bench-decode: release
-	target/release/hengwei-decode-bench
+bench-decode: deps
+	$(RELEASE) --bin hengwei-decode-bench
+	$(TARGET)/release/hengwei-decode-bench
 
 bench: release bench-history bench-rules bench-decode
-	HENGWEI_BIN=$(CURDIR)/target/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
+	HENGWEI_BIN=$(TARGET)/release $(CARGO) test --locked -p hengwei-tests --test measure -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-agent --lib cost_of -- --ignored --nocapture --test-threads=1
 	$(CARGO) test --locked -p hengwei-collector --lib commit_speed -- --ignored --nocapture
 

@@ -43,7 +43,7 @@ if [ ${#packages[@]} -gt 0 ]; then
     fi
     as_root=()
     if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || { echo "missing: ${packages[*]}: run as root: apt-get install ${packages[*]}" >&2; exit 2; }
+        command -v sudo >/dev/null || { echo "missing: ${packages[*]}: run as root: apt-get update && apt-get install ${packages[*]}" >&2; exit 2; }
         as_root=(sudo)
     fi
     export DEBIAN_FRONTEND=noninteractive
@@ -58,7 +58,21 @@ if [ ${#packages[@]} -gt 0 ]; then
     "${as_root[@]}" apt-get install -y -q --no-install-recommends "${packages[@]}" >&2
 fi
 
-if ! command -v cargo >/dev/null && [ ! -x "$HOME/.cargo/bin/cargo" ]; then
+# The oldest Rust that builds it, as Cargo.toml says.
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+PATH=$HOME/.cargo/bin:$PATH
+
+if ! command -v cargo >/dev/null; then
     echo 'installing Rust for this user with rustup' >&2
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt >&2
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --component clippy,rustfmt >&2 || {
+        echo "Rust could not be fetched: give this user Rust $wanted or newer (rustup, or its offline installer), then go on" >&2
+        exit 2
+    }
+fi
+
+# Debian's own is older, and cargo would only say that it does not know the edition.
+found=$(cargo --version | cut -d ' ' -f 2)
+if [ "$(printf '%s\n' "$wanted" "${found%%-*}" | sort -V | head -n 1)" != "$wanted" ]; then
+    echo "Rust $wanted or newer is needed, and $(command -v cargo) is $found: rustup update stable, or remove it and have rustup installed" >&2
+    exit 2
 fi
