@@ -8,22 +8,28 @@ pub mod faults;
 pub mod figures;
 pub mod generate;
 pub mod https;
+pub mod ports;
 pub mod race;
 pub mod tls;
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
+pub use ports::free_ports;
+
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
+/// Set by a wait in vain: tests return its error, and nothing panics while their daemons go.
+static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// A folder with one collector and its agents.
 #[derive(Debug)]
@@ -376,7 +382,7 @@ impl Agent {
 impl Drop for Collector {
     fn drop(&mut self) {
         self.kill();
-        if thread::panicking() {
+        if failed() {
             eprintln!("--- collector log\n{}", tail(&self.log()));
         }
     }
@@ -385,10 +391,15 @@ impl Drop for Collector {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.kill();
-        if thread::panicking() {
+        if failed() {
             eprintln!("--- log of agent {}\n{}", self.id, tail(&self.log()));
         }
     }
+}
+
+/// Whether this test has failed, so that the daemons' logs are worth showing.
+fn failed() -> bool {
+    thread::panicking() || FAILED.load(Ordering::Relaxed)
 }
 
 /// Our library without what tells of the host that tests run on: its disk may really be nearly full.
@@ -414,12 +425,35 @@ pub fn wait<T>(
 ) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
-        if let Some(value) = check()? {
-            return Ok(value);
+        match check() {
+            Ok(Some(value)) => return Ok(value),
+            Ok(None) if begun.elapsed() < patience => thread::sleep(POLL),
+            Ok(None) => {
+                FAILED.store(true, Ordering::Relaxed);
+                bail!("waited {} s for {what}{}", patience.as_secs(), little_room());
+            }
+            Err(error) => {
+                FAILED.store(true, Ordering::Relaxed);
+                return Err(error);
+            }
         }
-        ensure!(begun.elapsed() < patience, "waited {} s for {what}", patience.as_secs());
-        thread::sleep(POLL);
     }
+}
+
+/// What to know of a wait in vain where the disk is nearly full; else nothing.
+fn little_room() -> String {
+    let folder = std::env::temp_dir();
+    let Ok(stat) = rustix::fs::statvfs(&folder) else { return String::new() };
+    if stat.f_bavail > stat.f_blocks / 10 {
+        return String::new();
+    }
+    let mib = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
+    let percent = stat.f_bavail * 100 / stat.f_blocks.max(1);
+    format!(
+        "; {} has {mib} MiB free, {percent} % of it: agents wait on a disk that is nearly full, so \
+         make room there or set TMPDIR to another",
+        folder.display()
+    )
 }
 
 /// The repository these tests are from.
@@ -464,17 +498,6 @@ pub fn http_get(port: u16, path: &str) -> anyhow::Result<String> {
         left = rest.get(length + 2..).unwrap_or_default();
     }
     Ok(whole)
-}
-
-/// Ports nobody listens on.
-pub fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    let listeners: Vec<TcpListener> =
-        (0..N).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<_, _>>()?;
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 /// Writes a file only its owner reads.

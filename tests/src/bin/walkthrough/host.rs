@@ -5,7 +5,6 @@
 //! own, and [`take_away`] removes it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -14,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use hengwei_tests::wait;
+use hengwei_tests::{free_ports, wait};
 
 use super::program;
 
@@ -346,19 +345,6 @@ fn open(port: u16) -> anyhow::Result<()> {
     wait(&format!("port {port}"), Duration::from_secs(20), || {
         Ok(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok().then_some(()))
     })
-}
-
-/// Ports nobody listens on; another program may still take one.
-fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
-    let mut held = Vec::new();
-    for _ in 0..N {
-        held.push(TcpListener::bind("127.0.0.1:0")?);
-    }
-    let mut ports = [0; N];
-    for (port, listener) in ports.iter_mut().zip(&held) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 /// Debian puts the version into the name.
