@@ -345,7 +345,7 @@ mod tests {
     async fn first(spool: &Spool, since: Instant) -> (Bytes, Duration) {
         for from in 1.. {
             tokio::time::sleep(Duration::from_millis(2)).await;
-            assert!(since.elapsed() < Duration::from_secs(20), "nothing comes: {from}");
+            assert!(since.elapsed() < Duration::from_secs(60), "nothing comes: {from}");
             let Ok(Some(slice)) = spool.read(Kind::Log, 1, 1 << 20) else { continue };
             let Some(record) = slice.block.records.last() else { continue };
             let Some(Body::Original(text)) = record.body.clone() else { continue };
@@ -367,6 +367,11 @@ mod tests {
             let mut files = configure("[[path]]\nglob = ['/app.log']").unwrap().unwrap();
             let running = tokio::spawn(async move { files.run(context).await });
             // Past the first looks, so that what follows is the kernel's word alone.
+            let begun = Instant::now();
+            while spool.positions("files", place::KEY).is_empty() {
+                assert!(begun.elapsed() < Duration::from_secs(60), "the log is not found");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
             tokio::time::sleep(Duration::from_millis(300)).await;
             let since = Instant::now();
             std::fs::write(&path, written).unwrap();
@@ -375,15 +380,22 @@ mod tests {
             running.await.unwrap().unwrap();
             found
         };
-        let (plain, at_once) = run("words\n").await;
-        let (waited, later) = run("2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)\n").await;
-        assert_eq!(plain, "words");
-        assert_eq!(waited, "2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)");
-        assert!(later >= tail::HOLD, "{later:?}");
-        // Far from the poll, on a busy machine too: that would take up to two seconds.
-        assert!(at_once < Duration::from_secs(1), "{at_once:?}");
-        assert!(later < Duration::from_secs(1), "{later:?}");
-        println!("at once: {at_once:?}, waited: {later:?}");
+        // The poll alone would bring it two seconds after the last look. A busy machine can take as
+        // long for a while, but not each time.
+        const TRIES: usize = 20;
+        let mut took = Vec::new();
+        for _ in 0..TRIES {
+            let (plain, at_once) = run("words\n").await;
+            let (waited, later) = run("2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)\n").await;
+            assert_eq!(plain, "words");
+            assert_eq!(waited, "2026-11-22 08:00:00 failed\n\tat a.B.c(B.java:1)");
+            assert!(later >= tail::HOLD, "{later:?}");
+            if at_once.max(later) < Duration::from_secs(1) {
+                return;
+            }
+            took.push((at_once, later));
+        }
+        panic!("none of {TRIES} came at the kernel's word: {took:?}");
     }
 
     #[test]

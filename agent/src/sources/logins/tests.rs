@@ -1,6 +1,7 @@
 //! Records made byte by byte, as each architecture lays them out, and files that grow, rotate and break.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use hengwei_protocol::wire::field::Value;
 use hengwei_protocol::wire::record::Body;
@@ -250,6 +251,17 @@ impl Host {
 
     /// Runs the source until the users of `expected` came, and nobody else.
     async fn run(&mut self, config: Config, expected: &[&str]) {
+        self.run_while(config, &[], || {}, expected).await;
+    }
+
+    /// The same, and does `then` once the users of `before` came.
+    async fn run_while(
+        &mut self,
+        config: Config,
+        before: &[&str],
+        then: impl FnOnce(),
+        expected: &[&str],
+    ) {
         let output = Output::new("logins", true, self.spool.clone(), Default::default());
         let stop = CancellationToken::new();
         let root = self.dir.path().to_owned();
@@ -257,18 +269,33 @@ impl Host {
         let mut source = Logins::configure(config).unwrap().unwrap();
         let running = tokio::spawn(async move { source.run(context).await });
         let mut users = Vec::new();
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while users.len() < expected.len() && std::time::Instant::now() < patience {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            self.take(&mut users);
-        }
+        self.wait(&mut users, before.len()).await;
+        then();
+        self.wait(&mut users, expected.len()).await;
         // What should not come would come by now.
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         stop.cancel();
         running.await.unwrap().unwrap();
         self.spool.flush().await.unwrap();
         self.take(&mut users);
         assert_eq!(users, expected);
+    }
+
+    /// Waits until the source keeps a place in its files, which a restart goes on from, and until so
+    /// many users came.
+    async fn wait(&mut self, users: &mut Vec<String>, count: usize) {
+        let begun = Instant::now();
+        while users.len() < count || !self.has_places() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "only {users:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.take(users);
+        }
+    }
+
+    /// Whether both patterns were read once, and a file has its place.
+    fn has_places(&self) -> bool {
+        let kept = |prefix| self.spool.positions("logins", prefix).len();
+        kept("glob:") == 2 && kept("file:") > 0
     }
 
     fn take(&mut self, users: &mut Vec<String>) {
@@ -329,15 +356,13 @@ async fn a_login_that_is_erased_behind_the_place_is_told() {
         host.login("wtmp", user);
     }
     let path = host.dir.path().join("var/log/wtmp");
-    let erase = async move {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let erase = || {
         let file = std::fs::File::options().write(true).open(path).unwrap();
         file.write_all_at(&vec![0; Layout::HERE.size], Layout::HERE.size as u64).unwrap();
     };
-    let erased = tokio::spawn(erase);
+    let came = ["wang", "li", "zhao"];
     let expected = ["wang", "li", "zhao", "gap rotated-away"];
-    host.run(Config { from: From::Start }, &expected).await;
-    erased.await.unwrap();
+    host.run_while(Config { from: From::Start }, &came, erase, &expected).await;
     host.login("wtmp", "sun");
     host.run(Config::default(), &["sun"]).await;
 }
