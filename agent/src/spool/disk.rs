@@ -28,6 +28,13 @@ pub(super) struct Space {
     pub(super) free: u64,
 }
 
+impl Space {
+    /// What of it is the host's alone.
+    pub(super) fn kept_free(self) -> u64 {
+        (self.total / 100 * super::FREE_PERCENT).min(super::FREE_BYTES)
+    }
+}
+
 /// The file system the spool is on.
 #[derive(Clone, Default)]
 pub(super) struct Disk {

@@ -20,7 +20,7 @@ use hengwei_protocol::gap::Cause;
 use hengwei_protocol::wire::{Origin, Record};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::disk::Disk;
+use super::disk::{Disk, Space};
 use super::format::{self, Header, Payload, Position};
 use super::state::Gap;
 use super::view::{Health, Queue, Segment, Shared, slot};
@@ -117,6 +117,8 @@ pub(super) struct Writer {
     ceiling: u64,
     unmeasured: u64,
     measured: Option<Instant>,
+    /// What the file system had then.
+    space: Option<Space>,
     saved: Instant,
 }
 
@@ -144,6 +146,7 @@ impl Writer {
             ceiling,
             unmeasured: 0,
             measured: None,
+            space: None,
             saved: Instant::now(),
         }
     }
@@ -595,7 +598,8 @@ impl Writer {
         self.unmeasured = 0;
         let dir = self.limits.dir.clone();
         let Ok(space) = self.disk.space(&dir) else { return };
-        let keep_free = space.total / 100 * super::FREE_PERCENT;
+        let keep_free = space.kept_free();
+        self.space = Some(space);
         let max = self.limits.max_bytes;
         self.ceiling = if space.free >= keep_free {
             max.min(self.used.saturating_add(space.free - keep_free))
@@ -620,9 +624,12 @@ impl Writer {
         let full = self.is_full() || self.stuck.is_some();
         let before = self.shared.full.send_replace(full);
         if full && !before {
+            // Mostly it is the disk, not the spool.
             tracing::warn!(
                 used = self.used,
                 ceiling = self.ceiling,
+                disk_free = self.space.map(|space| space.free),
+                kept_free = self.space.map(|space| space.kept_free()),
                 "the spool is full: sources wait"
             );
         } else if before && !full {
