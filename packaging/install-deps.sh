@@ -10,8 +10,7 @@ command -v cc >/dev/null || packages+=(gcc libc6-dev)
 command -v cargo >/dev/null || command -v curl >/dev/null || packages+=(curl)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 if [ "$what" = test ]; then
-    command -v prometheus >/dev/null || packages+=(prometheus)
-    command -v promtool >/dev/null || packages+=(prometheus)
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || packages+=(prometheus)
     # The fault tests mount file systems on loop devices.
     PATH=$PATH:/usr/sbin:/sbin
     command -v mkfs.ext4 >/dev/null || packages+=(e2fsprogs)
