@@ -11,7 +11,7 @@ use syslog_loose::{Message, ProcId, StructuredElement, Variant, parse_message_wi
 
 use super::out::Out;
 use super::time::{Stamp, bsd, iso, offset, year_after};
-use super::{gear, network};
+use super::{gear, network, scan};
 use crate::event::{FieldId, names};
 
 /// The longest name a program or host is believed to have.
@@ -41,8 +41,10 @@ pub(crate) fn header<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
     let found = match rest.as_bytes().first()? {
         b'0'..=b'9' if sure && rest.as_bytes().get(1) == Some(&b' ') => rfc5424(line, out)?,
         _ => match stamped(rest, sure) {
-            Some((stamp, rest)) => {
-                let header = host_and_tag(rest, out)?;
+            Some((stamp, behind)) => {
+                // Applications begin their lines with an ISO stamp, too.
+                let syslog = sure || !rest.starts_with(|first: char| first.is_ascii_digit());
+                let header = host_and_tag(behind, syslog, out)?;
                 out.stamp(&stamp);
                 header
             }
@@ -118,7 +120,7 @@ fn extended(mut stamp: Stamp, rest: &str, sure: bool) -> (Stamp, &str) {
 }
 
 /// `host program[pid]: message`. Without a tag the host alone goes; without a host the tag is first.
-fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
+fn host_and_tag<'a>(rest: &'a str, syslog: bool, out: &mut Out) -> Option<Header<'a>> {
     let bare = |message| Some(Header { program: None, message });
     if let Some(message) = rest.strip_prefix(' ') {
         return bare(message.trim_start());
@@ -126,6 +128,10 @@ fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
     let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
     if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) {
         return None;
+    }
+    // `[error] <0.1.0> text`, `16[IKE] text`, `system,info text`: no host is called so.
+    if unlike_host(first) {
+        return if syslog { bare(rest) } else { None };
     }
     // `stdout F message`: what a container wrote.
     if matches!(first, "stdout" | "stderr")
@@ -163,6 +169,13 @@ fn host_and_tag<'a>(rest: &'a str, out: &mut Out) -> Option<Header<'a>> {
     }
     out.text(names::LOG_SYSLOG_HOSTNAME, first);
     Some(tag(behind, out).unwrap_or(Header { program: None, message: behind }))
+}
+
+/// Whether a word has signs that no name of a host has. An address may stand in brackets.
+fn unlike_host(word: &str) -> bool {
+    let strange =
+        |byte: u8| matches!(byte, b'[' | b']' | b',' | b'<' | b'>' | b'{' | b'}' | b'"' | b'|');
+    word.bytes().any(strange) && !word.ends_with(':') && scan::address(word).is_none()
 }
 
 /// What network gear writes behind the host: its mark, its own header behind a relay's, or pairs.
@@ -327,6 +340,10 @@ mod tests {
         );
         check("<189>Dec 10 06:55:46: %LINK-3-UPDOWN: down", Some((None, "%LINK-3-UPDOWN: down")));
         check("Dec 10 06:55:46 h p[1]:", Some((Some("p"), "")));
+        check("Dec 10 06:55:46 [error] no host", Some((None, "[error] no host")));
+        check("Dec 10 06:55:46 16[IKE] no host", Some((None, "16[IKE] no host")));
+        check("Dec 10 06:55:46 system,info router", Some((None, "system,info router")));
+        check("Dec 10 06:55:46 [2001:db8::1] su: a host", Some((Some("su"), "a host")));
     }
 
     #[test]
@@ -349,6 +366,8 @@ mod tests {
             "203.0.113.7 - - [10/Oct/2000:13:55:36 -0700] \"GET / HTTP/1.0\" 200 1",
             "2024-05-03 12:34:56,123 INFO started",
             "2024-05-03T12:34:56Z INFO foo: started",
+            "2026-11-22T09:14:23.123Z [error] <0.1.0> supervisor gave up",
+            "2026-11-22T09:14:23.123Z <info> started",
             "<999>Dec 10 06:55:46 host su: x",
             "<12>anything at all",
             "Dec 32 06:5",
