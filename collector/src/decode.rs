@@ -37,6 +37,7 @@ mod hillstone;
 mod hl7;
 mod iis;
 mod infocenter;
+mod ipsec;
 mod java;
 mod json;
 mod juniper;
@@ -45,13 +46,16 @@ mod kernel;
 mod leef;
 mod logfmt;
 mod login;
+mod mikrotik;
 mod modsecurity;
 mod mongodb;
 mod mysql;
 mod netfilter;
 mod network;
 mod nsfocus;
+mod ocserv;
 mod openldap;
+mod openvpn;
 mod oracle;
 mod orthanc;
 mod out;
@@ -59,6 +63,8 @@ mod packages;
 mod pairs;
 mod paloalto;
 mod pam;
+mod pfsense;
+mod phrase;
 mod polkit;
 mod postfix;
 mod postgresql;
@@ -168,6 +174,13 @@ pub const DECODERS: &[Decoder] = &[
     infocenter::H3C,
     infocenter::HUAWEI,
     fortinet::DECODER,
+    pfsense::DECODER,
+    pfsense::SSHGUARD,
+    mikrotik::DECODER,
+    openvpn::DECODER,
+    ipsec::STRONGSWAN,
+    ipsec::LIBRESWAN,
+    ocserv::DECODER,
     juniper::DECODER,
     paloalto::DECODER,
     hillstone::DECODER,

@@ -92,19 +92,26 @@ fn pair<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.split_ascii_whitespace().take(MAX_PAIRS).find_map(|word| word.strip_prefix(key))
 }
 
+/// What the words in front of a packet say became of it: the action and the type of the event.
+pub(super) fn said(prefix: &str) -> Option<(&'static str, &'static str)> {
+    let found = VERDICTS.iter().find(|(word, ..)| says(prefix, word));
+    found.map(|(_, action, kind)| (*action, *kind))
+}
+
+fn says(prefix: &str, word: &str) -> bool {
+    let said = &prefix.as_bytes()[..prefix.len().min(MAX_PREFIX)];
+    said.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 fn verdict(prefix: &str, out: &mut Out) {
     let name = prefix.trim().trim_end_matches(':').trim_start_matches('[').trim_end_matches(']');
     out.some(names::RULE_NAME, name.trim());
-    let said = &prefix.as_bytes()[..prefix.len().min(MAX_PREFIX)];
-    let says = |word: &str| {
-        said.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let found = VERDICTS.iter().find(|(word, ..)| says(word));
-    let (action, kind) = found.map_or(("log", "connection"), |(_, action, kind)| (action, kind));
+    let (action, kind) = said(prefix).unwrap_or(("log", "connection"));
     out.event("network", action);
     out.word(names::EVENT_TYPE, kind);
     out.word(names::OBSERVER_TYPE, "firewall");
-    out.word(names::OBSERVER_PRODUCT, if says("UFW ") { "ufw" } else { "netfilter" });
+    let product = if says(prefix, "UFW ") { "ufw" } else { "netfilter" };
+    out.word(names::OBSERVER_PRODUCT, product);
 }
 
 fn transport(protocol: &str, out: &mut Out) {
