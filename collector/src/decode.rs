@@ -16,6 +16,7 @@ mod access;
 mod accounts;
 mod audit;
 mod bind;
+mod bmc;
 mod cef;
 mod charset;
 mod cisco;
@@ -24,10 +25,12 @@ mod cron;
 mod csv;
 mod daemons;
 mod dameng;
+mod dbappsecurity;
 mod dnsmasq;
 mod docker;
 mod dovecot;
 mod error_log;
+mod f5;
 mod firewall;
 mod fortinet;
 mod freeradius;
@@ -42,6 +45,7 @@ mod java;
 mod json;
 mod juniper;
 mod kamailio;
+mod keepalived;
 mod kernel;
 mod leef;
 mod logfmt;
@@ -50,6 +54,7 @@ mod mikrotik;
 mod modsecurity;
 mod mongodb;
 mod mysql;
+mod nas;
 mod netfilter;
 mod network;
 mod nsfocus;
@@ -68,6 +73,7 @@ mod phrase;
 mod polkit;
 mod postfix;
 mod postgresql;
+mod proxmox;
 mod python;
 mod qianxin;
 mod redis;
@@ -91,7 +97,9 @@ mod tryton;
 mod typed;
 mod utmp;
 mod venustech;
+mod vmware;
 mod vsftpd;
+mod welf;
 mod windows;
 
 use std::borrow::Borrow;
@@ -181,6 +189,20 @@ pub const DECODERS: &[Decoder] = &[
     ipsec::STRONGSWAN,
     ipsec::LIBRESWAN,
     ocserv::DECODER,
+    keepalived::DECODER,
+    dbappsecurity::DECODER,
+    f5::ASM,
+    f5::BIGIP,
+    welf::SONICWALL,
+    welf::STORMSHIELD,
+    vmware::ESXI,
+    vmware::VCENTER,
+    proxmox::DECODER,
+    nas::SYNOLOGY,
+    nas::QNAP,
+    bmc::IDRAC,
+    bmc::ILO,
+    bmc::UPS,
     juniper::DECODER,
     paloalto::DECODER,
     hillstone::DECODER,

@@ -82,7 +82,8 @@ fn read(message: &str, out: &mut Out) -> Option<()> {
     for pair in &pairs {
         match pair.key {
             "rt" | "end" | "start" if out.time.is_none() && stamp(pair.value, out) => continue,
-            "duser" => target = Some(pair.value),
+            "duser" if !words::nothing(pair.value) => target = Some(pair.value),
+            "duser" => continue,
             key if key.ends_with("Label") => continue,
             _ => {}
         }

@@ -9,7 +9,7 @@
 //! too, such as `user` or `status`, count little.
 
 use super::network::words::{self, Happening};
-use super::network::{self, Dialect, Meaning};
+use super::network::{self, Dialect, Facts, Meaning};
 use super::out::Out;
 use super::{ANY, Decoder, Line, Looks, pairs};
 use crate::event::names;
@@ -79,8 +79,16 @@ fn looks_like_gap(line: &str) -> bool {
 }
 
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    let Some(style) = pairs::sniff(line.message, network::known) else { return false };
-    let mut facts = network::read(line.message, style, Dialect::plain("firewall"), out);
+    let dialect = Dialect::plain("firewall");
+    let Some(style) = pairs::sniff(line.message, network::known) else {
+        let mut facts = Facts::new(dialect);
+        let told = network::tuple(line.message, &mut facts, out).is_some();
+        if told {
+            facts.conclude(out);
+        }
+        return told;
+    };
+    let mut facts = network::read(line.message, style, dialect, out);
     if !facts.enough() {
         return false;
     }
@@ -94,9 +102,13 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 /// What a line says before its pairs: `Deny TCP src=192.0.2.1 …`.
 fn verdict_before(message: &str) -> Option<&str> {
     const MAX_HEAD: usize = 64;
-    let head =
-        message.get(..message.floor_char_boundary(MAX_HEAD))?.split(['=', ':', '：']).next()?;
-    let (head, _) = head.rsplit_once(' ')?;
+    let start = message.get(..message.floor_char_boundary(MAX_HEAD))?;
+    let head = start.split(['=', ':', '：']).next()?;
+    // `Block: type=FWD|…` says it before a colon of its own; else the last word is the first key.
+    let head = match start.get(head.len()..)?.starts_with(": ") {
+        true => head,
+        false => head.rsplit_once(' ')?.0,
+    };
     head.split(' ').find(|word| words::verdict(word).is_some_and(|verdict| verdict.kind.is_some()))
 }
 

@@ -194,6 +194,17 @@ pub(super) fn numbered<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
             rest = behind;
             continue;
         }
+        // Ruijie ends its name with a blank: `*Nov 22 08:00:00: sw01 %LOGIN-5-…`.
+        if let Some((name, behind)) = rest.split_once(' ')
+            && mnemonic(behind)
+            && when.is_some()
+            && !name.contains(':')
+            && name.len() <= MAX_NAME
+        {
+            host = Some(name);
+            rest = behind;
+            continue;
+        }
         let (word, behind) = rest.split_once(": ")?;
         if word.is_empty() || word.len() > MAX_NAME || word.contains(' ') {
             return None;
@@ -249,6 +260,9 @@ mod tests {
             ("Nov 22 08:00:00 192.0.2.1 77: *Nov 22 00:00:00.123: ", "08:00:00", "192.0.2.1"),
             ("Nov 22 08:00:00 sw01 ", "08:00:00", "sw01"),
             ("<190>Nov 22 08:00:00 sw01: ", "08:00:00", "sw01"),
+            ("<190>*Nov 22 08:00:00: sw01 ", "08:00:00", "sw01"),
+            ("*Nov 22 08:00:00: sw01 ", "08:00:00", "sw01"),
+            ("<190>Nov 22 2026 08:00:00: sw01 ", "08:00:00", "sw01"),
             ("<190>", "", ""),
         ] {
             check(&format!("{header}{message}"), time, host, message);

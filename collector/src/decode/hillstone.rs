@@ -140,6 +140,14 @@ fn said<'a>(part: &'a str, facts: &mut Facts<'a>, out: &mut Out) {
         });
     } else if part == "policy deny" || part == "policy permit" {
         facts.set_action(part.trim_start_matches("policy "));
+    } else if let Some((head, address)) = part.rsplit_once(" from ") {
+        // `SSLVPN user lina login failed from 203.0.113.9`.
+        take("from", address);
+        if let Some((_, who)) = head.split_once("user ")
+            && let Some((name, _)) = who.split_once(' ')
+        {
+            take("user", name.trim_matches(['"', '\'']));
+        }
     } else if let Some((key, value)) = part.rsplit_once(' ') {
         take(key, value);
     }

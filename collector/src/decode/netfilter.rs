@@ -95,7 +95,18 @@ fn pair<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 /// What the words in front of a packet say became of it: the action and the type of the event.
 pub(super) fn said(prefix: &str) -> Option<(&'static str, &'static str)> {
     let found = VERDICTS.iter().find(|(word, ..)| says(prefix, word));
-    found.map(|(_, action, kind)| (*action, *kind))
+    found.map(|(_, action, kind)| (*action, *kind)).or_else(|| lettered(prefix))
+}
+
+/// UniFi and EdgeOS end the name of a rule with a letter: `[WAN_LOCAL-default-D]`.
+fn lettered(prefix: &str) -> Option<(&'static str, &'static str)> {
+    let name = prefix.trim().strip_prefix('[')?.strip_suffix(']')?;
+    match name.rsplit_once('-')?.1 {
+        "D" => Some(("drop", "denied")),
+        "R" => Some(("reject", "denied")),
+        "A" => Some(("allow", "allowed")),
+        _ => None,
+    }
 }
 
 fn says(prefix: &str, word: &str) -> bool {

@@ -11,6 +11,7 @@
 mod aliases;
 mod conclude;
 mod object;
+mod tuple;
 mod values;
 pub(crate) mod words;
 
@@ -18,6 +19,7 @@ use std::net::IpAddr;
 
 pub(crate) use aliases::{Meaning, Side, meaning};
 pub(crate) use object::read_object;
+pub(crate) use tuple::tuple;
 use values::direction;
 pub(crate) use values::{endpoint, lower, protocol, text};
 use words::Happening;
@@ -155,13 +157,23 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether the line says enough to be an appliance's. A program that logs who did what from where has
-    /// as many words for it, but a level of programs, and no end of a connection.
+    /// Whether the line says enough to be an appliance's: ends of a connection, or a login and how it
+    /// went. A program that logs who did what from where has as many words for it, but a level of programs,
+    /// and no end of a connection.
     pub(crate) fn enough(&self) -> bool {
         let told = |side: Side| self.addresses[side as usize] != Told::Nothing;
         let ends = [Side::Source, Side::Destination, Side::SourceNat, Side::DestinationNat];
         let ends = ends.into_iter().any(told);
-        (ends || told(Side::Peer) && !self.program_level) && self.weight >= ENOUGH
+        let said = [self.kind, self.operation, self.result, self.text];
+        let login = || {
+            let named = self.user != Told::Nothing;
+            let told = said.iter().flatten().any(|text| {
+                matches!(words::happening(text), Some(Happening::Login | Happening::Logout))
+            });
+            named && told && said.iter().flatten().any(|text| words::success(text).is_some())
+        };
+        (ends || told(Side::Peer) && !self.program_level)
+            && (self.weight >= ENOUGH || self.weight + 1 == ENOUGH && login())
     }
 
     /// Whether the line tells of something that a gap gateway carries across, which are then named.
@@ -262,6 +274,13 @@ impl<'a> Facts<'a> {
         // Some say the decision where others name what decided.
         let meaning = match meaning {
             Meaning::Policy if is_verdict(value) => Meaning::Action,
+            // Check Point gives the port as a service.
+            Meaning::Lower(names::NETWORK_PROTOCOL)
+                if value.bytes().all(|byte| byte.is_ascii_digit())
+                    && self.ports[Side::Destination as usize].is_none() =>
+            {
+                Meaning::Port(Side::Destination)
+            }
             other => other,
         };
         match meaning {
@@ -336,7 +355,12 @@ impl<'a> Facts<'a> {
                 self.keep(pair, out);
             }
             Meaning::Kind => {
-                self.kind.get_or_insert(value);
+                // Of several the first counts that says what happened.
+                if self.kind.and_then(words::happening).is_none()
+                    && (self.kind.is_none() || words::happening(value).is_some())
+                {
+                    self.kind = Some(value);
+                }
                 self.keep(pair, out);
             }
             Meaning::Operation => {
@@ -351,6 +375,10 @@ impl<'a> Facts<'a> {
                 if before.is_none() {
                     self.result = Some(value);
                 }
+                // Sophos gives the decision as a status.
+                if self.action.is_none() && is_verdict(value) {
+                    self.action = Some(value);
+                }
                 self.keep(pair, out);
             }
             Meaning::Text => {
@@ -359,9 +387,12 @@ impl<'a> Facts<'a> {
             }
             Meaning::Time => {
                 if out.time.is_none()
-                    && let Some((stamp, _)) =
+                    && let Some((mut stamp, length)) =
                         iso(value.as_bytes()).or_else(|| slashes(value.as_bytes()))
                 {
+                    if matches!(value.get(length..), Some(" UTC" | " GMT")) {
+                        stamp.offset_secs = Some(0);
+                    }
                     out.stamp(&stamp);
                 } else {
                     self.keep(pair, out);
@@ -454,5 +485,9 @@ fn unnumbered(value: &str) -> &str {
 }
 
 fn is_verdict(value: &str) -> bool {
-    matches!(value, "accept" | "deny" | "permit" | "drop" | "reject" | "allow" | "pass" | "block")
+    const WORDS: &[&str] =
+        &["accept", "deny", "permit", "drop", "reject", "allow", "pass", "block", "denied"];
+    const CHINESE: &[&str] =
+        &["拦截", "已拦截", "阻断", "已阻断", "放行", "已放行", "丢弃", "已丢弃"];
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word)) || CHINESE.contains(&value)
 }

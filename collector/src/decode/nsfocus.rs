@@ -34,9 +34,9 @@ fn of_waf(key: &str) -> Option<Meaning> {
         "event_type" => Meaning::Attack,
         "stat_time" => Meaning::Time,
         "uri" => Meaning::Field(names::URL_ORIGINAL),
-        "block" | "block_info" | "site_id" | "protect_id" | "wci" | "wsi" | "count_num" => {
-            Meaning::Keep
-        }
+        "rule_id" => Meaning::PolicyId,
+        "policy_id" | "block" | "block_info" | "site_id" | "protect_id" | "wci" | "wsi"
+        | "count_num" => Meaning::Keep,
         _ => return None,
     })
 }

@@ -75,7 +75,7 @@ fn priority(line: &str) -> (Option<u8>, &str) {
         let (digits, rest) = line.strip_prefix('<')?.split_once('>')?;
         let priority: u8 = digits.parse().ok()?;
         (priority <= 191 && digits.len() <= 3)
-            .then_some((Some(priority), rest.strip_prefix(' ').unwrap_or(rest)))
+            .then_some((Some(priority), rest.trim_start_matches(' ')))
     };
     read().unwrap_or((None, line))
 }
@@ -123,7 +123,17 @@ fn extended(mut stamp: Stamp, rest: &str, sure: bool) -> (Stamp, &str) {
 fn host_and_tag<'a>(rest: &'a str, syslog: bool, out: &mut Out) -> Option<Header<'a>> {
     let bare = |message| Some(Header { program: None, message });
     if let Some(message) = rest.strip_prefix(' ') {
-        return bare(message.trim_start());
+        let message = message.trim_start();
+        // Ruijie puts its name behind the colon: `Nov 22 08:00:00: sw01 %LOGIN-5-…`.
+        if let Some((name, behind)) =
+            message.split_once(' ').filter(|(_, rest)| gear::mnemonic(rest))
+        {
+            if name != ":" && name.len() <= MAX_NAME {
+                out.text(names::LOG_SYSLOG_HOSTNAME, name);
+            }
+            return bare(behind);
+        }
+        return bare(message);
     }
     let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
     if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) {
@@ -168,7 +178,28 @@ fn host_and_tag<'a>(rest: &'a str, syslog: bool, out: &mut Out) -> Option<Header
         return bare(message);
     }
     out.text(names::LOG_SYSLOG_HOSTNAME, first);
-    Some(tag(behind, out).unwrap_or(Header { program: None, message: behind }))
+    if let Some(header) = tag(behind, out).or_else(|| levelled(behind, out)) {
+        return Some(header);
+    }
+    Some(Header { program: None, message: behind })
+}
+
+/// `notice mcpd[6901]: message`, with syslog's own word for the severity before the tag, as BIG-IP writes.
+fn levelled<'a>(text: &'a str, out: &mut Out) -> Option<Header<'a>> {
+    const WORDS: &[&str] = &["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let (word, rest) = text.split_once(' ')?;
+    let level = WORDS.iter().find(|known| **known == word)?;
+    let written = out.fields.len();
+    let header = tag(rest, out);
+    match header {
+        Some(_) if out.fields.len() > written + 1 => out.word(names::LOG_LEVEL, level),
+        _ => {
+            // Without a pid it may be prose: `info about: this`.
+            out.fields.truncate(written);
+            return None;
+        }
+    }
+    header
 }
 
 /// Whether a word has signs that no name of a host has. An address may stand in brackets.
@@ -244,7 +275,10 @@ fn is_key(tag: &str, message: &str) -> bool {
     match message.strip_prefix(' ') {
         None => !message.is_empty(),
         Some(value) => {
+            // `Severity: Warning, Category: Audit, …` says itself that it is pairs.
+            let next = value.split_once(", ").and_then(|(_, next)| next.split_once(": "));
             meaning.weight() > 1 && value.starts_with(|char: char| char.is_ascii_digit())
+                || next.is_some_and(|(key, _)| key.bytes().all(|byte| byte.is_ascii_alphabetic()))
         }
     }
 }
@@ -260,7 +294,17 @@ fn base_name(program: &str) -> &str {
 fn rfc5424<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
     let message = parse_message_with_year_exact(line, |_| 0, Variant::RFC5424).ok()?;
     out.time = message.timestamp.and_then(|time| time.timestamp_nanos_opt());
-    Some(loose(message, junos(line), out))
+    let whole = junos(line).or_else(|| colons(line, message.msg));
+    Some(loose(message, whole, out))
+}
+
+/// What stands in the brackets where Check Point writes `[action:"Drop"; src:"192.0.2.1"]`, which is no
+/// structured data.
+fn colons<'a>(line: &'a str, message: &str) -> Option<&'a str> {
+    let inside = message.trim().is_empty().then_some(line)?.strip_suffix(']')?;
+    let at = memchr::memmem::find(inside.as_bytes(), b" [")?;
+    let inside = inside.get(at + 2..)?;
+    inside.split_once(":\"").is_some_and(|(key, _)| !key.contains([' ', '='])).then_some(inside)
 }
 
 /// The name of an event and what follows it, where Junos says all of it as structured data.

@@ -26,6 +26,7 @@ fn own(key: &str) -> Option<Meaning> {
     Some(match key {
         "pri" | "ver" | "fwlog" | "type" | "devid" => Meaning::Keep,
         "logtype" | "mod" => Meaning::Kind,
+        "event_type" => Meaning::Attack,
         "date" | "GenTime" => Meaning::Time,
         "policy" => Meaning::Action,
         "rule_name" => Meaning::Policy,

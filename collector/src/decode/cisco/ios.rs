@@ -44,6 +44,9 @@ pub(super) fn read(facility: &str, name: &str, text: &str, out: &mut Out) {
             );
         }
         ("DOT1X" | "MAB" | "AUTHMGR" | "DOT1X_SWITCH", _) => port_login(name, text, out),
+        ("LOGIN" | "AAA", "LOGIN_SUCCESS" | "LOGIN_FAIL" | "LOGIN_FAILED") => {
+            ruijie(name, text, out)
+        }
         ("TACACS" | "RADIUS" | "AAA" | "AAAA", _) => {
             out.word(names::EVENT_CATEGORY, "authentication");
             lower(names::EVENT_ACTION, name, out);
@@ -57,13 +60,34 @@ fn configured(text: &str, out: &mut Out) {
     told("configuration", "config", out);
     let Some((_, who)) = text.split_once(" by ") else { return };
     let Some((user, place)) = who.rsplit_once(" on ") else {
-        return out.some(names::USER_NAME, who);
+        // Nobody signed in by name: `vty0 (192.0.2.1)`.
+        let place = who.strip_suffix(')').and_then(|who| who.rsplit_once(" ("));
+        return match place.and_then(|(_, address)| scan::address(address)) {
+            Some(address) => out.address(names::SOURCE_IP, address),
+            None => out.some(names::USER_NAME, who),
+        };
     };
     out.some(names::USER_NAME, user);
     let place = place.trim_end_matches('.');
     let address = match place.strip_suffix(')').and_then(|place| place.rsplit_once('(')) {
         Some((_, address)) => address,
         None => place.split('@').next().unwrap_or_default(),
+    };
+    if let Some(address) = scan::address(address) {
+        out.address(names::SOURCE_IP, address);
+    }
+}
+
+/// Ruijie: `User login from vty0(192.0.2.1) OK.`, `User admin login from 192.0.2.1 failed`.
+fn ruijie(name: &str, text: &str, out: &mut Out) {
+    login(name.ends_with("SUCCESS"), out);
+    let Some((who, place)) = text.rsplit_once(" from ") else { return };
+    let user = who.strip_prefix("User ").and_then(|who| who.strip_suffix(" login"));
+    out.some(names::USER_NAME, user.unwrap_or_default().trim());
+    let place = place.split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']);
+    let address = match place.strip_suffix(')').and_then(|place| place.rsplit_once('(')) {
+        Some((_, address)) => address,
+        None => place,
     };
     if let Some(address) = scan::address(address) {
         out.address(names::SOURCE_IP, address);

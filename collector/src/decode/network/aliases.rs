@@ -71,7 +71,8 @@ impl Meaning {
             Meaning::Address(Side::Peer) => 1,
             Meaning::Address(_) | Meaning::Port(_) => 2,
             Meaning::Protocol | Meaning::Action | Meaning::Policy | Meaning::PolicyId => 1,
-            Meaning::Attack | Meaning::Kind | Meaning::Operation | Meaning::Result => 1,
+            Meaning::Attack | Meaning::AttackCategory => 1,
+            Meaning::Kind | Meaning::Operation | Meaning::Result => 1,
             Meaning::User | Meaning::Account => 1,
             _ => 0,
         }
@@ -234,7 +235,7 @@ const ALIASES: &[(Meaning, &str)] = &[
     ),
     (
         Kind,
-        "type logtype eventtype subtype logsubtype category eventcategory module modulename recorder \
+        "type logtype eventtype subtype logsubtype logcomponent category eventcategory module modulename recorder \
          tag 日志类型 日志子类型 日志类别 事件类型 事件类别 事件子类型 类型 类别 模块 模块名 模块名称 日志分类 告警类型 所属模块 业务类型 审计类型",
     ),
     (
@@ -256,7 +257,7 @@ const ALIASES: &[(Meaning, &str)] = &[
     (
         Time,
         "time logtime eventtime datetime timestamp devtime gentime occurtime happentime begintime \
-         starttime optime receivetime 时间 发生时间 日志时间 产生时间 事件时间 操作时间 登录时间 记录时间 开始时间 告警时间 传输时间 \
+         starttime optime receivetime 时间 发生时间 日志时间 产生时间 事件时间 操作时间 登录时间 攻击时间 记录时间 开始时间 告警时间 传输时间 \
          同步时间 时间戳",
     ),
     (
@@ -274,11 +275,11 @@ const ALIASES: &[(Meaning, &str)] = &[
     ),
     (
         Field(names::URL_ORIGINAL),
-        "url uri requesturl requesturi 网址 请求地址 请求url 访问url 访问地址 url地址",
+        "url uri requesturl requesturi 网址 请求地址 请求url 访问url 访问地址 url地址 攻击url",
     ),
     (
         Field(names::URL_DOMAIN),
-        "domain domainname urldomain httphost badomain dnsdomain 域名 访问域名 恶意域名",
+        "domain domainname urldomain httphost badomain dnsdomain 域名 访问域名 恶意域名 被攻击网站 被攻击域名 网站域名",
     ),
     (Field(names::HTTP_REQUEST_METHOD), "method httpmethod requestmethod 请求方法 请求方式"),
     (

@@ -122,6 +122,9 @@ impl Facts<'_> {
             (None, None) if self.has_command || self.works() => Happening::Configuration,
             (None, None) if self.has_file => Happening::File,
             (None, None) if self.has_database => Happening::Database,
+            (None, None) if self.login_in_prose().is_some() => {
+                self.login_in_prose().unwrap_or(Happening::Login)
+            }
             (None, None) if self.has_url => Happening::Web,
             (None, None) => Happening::Session,
         }
@@ -132,6 +135,18 @@ impl Facts<'_> {
         let [_, destination, ..] = self.addresses;
         let named = self.user != Told::Nothing || self.account.is_some();
         named && self.operation.is_some() && destination == Told::Nothing
+    }
+
+    /// The login that prose tells of, with a user and how it went: `User login failed`.
+    fn login_in_prose(&self) -> Option<Happening> {
+        let mut said = [self.text, self.result].into_iter().flatten();
+        let text = said.find(|text| {
+            words::success(text).is_some()
+                && matches!(words::happening(text), Some(Happening::Login | Happening::Logout))
+        })?;
+        let told = words::happening(text)?;
+        let login = matches!(told, Happening::Login | Happening::Logout);
+        (login && self.user != Told::Nothing).then_some(told)
     }
 
     /// Whether an end of a connection is known.

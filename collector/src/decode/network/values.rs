@@ -36,6 +36,10 @@ pub(crate) fn endpoint(value: &str) -> Option<(IpAddr, Option<u16>)> {
     if let Some((address, port)) = scan::endpoint(value) {
         return Some((address, Some(port)));
     }
+    // SonicWall puts the interface behind the port, and a name behind that: `192.0.2.1:443:X1:pc01`.
+    if let Some(end) = with_interface(value) {
+        return Some(end);
+    }
     let (address, rest) = value.split_once(['(', '/'])?;
     // `192.0.2.0/24` is a network, `192.0.2.1/32` and `192.0.2.1/443` are not.
     let address = scan::address(address)?;
@@ -47,6 +51,22 @@ pub(crate) fn endpoint(value: &str) -> Option<(IpAddr, Option<u16>)> {
         Ok(port) if port > 128 => Some((address, Some(port))),
         _ => None,
     }
+}
+
+/// `ADDRESS:PORT:INTERFACE…`, IPv4 only: of IPv6 nobody could say where the address ends.
+fn with_interface(value: &str) -> Option<(IpAddr, Option<u16>)> {
+    let (address, rest) = value.split_once(':')?;
+    let (port, interface) = rest.split_once(':')?;
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    if !address.contains('.') || interface.is_empty() || !interface.bytes().all(plain) {
+        return None;
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let port = if port.is_empty() { None } else { Some(port.parse().ok()?) };
+    Some((scan::address(address)?, port))
 }
 
 /// Transports by their numbers and names; other names are protocols above them.
@@ -156,6 +176,9 @@ mod tests {
         check("192.0.2.1(pc01)", "192.0.2.1", None);
         check("192.0.2.1/443", "192.0.2.1", Some(443));
         check("192.0.2.1/32", "192.0.2.1", None);
+        check("192.0.2.1:443:X1", "192.0.2.1", Some(443));
+        check("192.0.2.1:443:X1:pc01", "192.0.2.1", Some(443));
+        check("192.0.2.1:443:X1 x", "", None);
         check("192.0.2.0/24", "", None);
         check("pc01", "", None);
         check("", "", None);

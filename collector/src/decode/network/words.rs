@@ -46,7 +46,7 @@ const VERDICTS: &[(&str, Option<&str>, &[&str])] = &[
         DENIED,
         &[
             "deny", "denied", "block", "reject", "forbid", "prohibit", "refuse", "prevent", "拒绝",
-            "阻断", "禁止", "拦截", "阻止", "封堵",
+            "阻断", "阻塞", "禁止", "拦截", "阻止", "封堵",
         ],
     ),
     (
@@ -116,6 +116,9 @@ const HAPPENINGS: &[(Happening, &[&str])] = &[
             "入侵",
             "威胁",
             "漏洞",
+            "注入",
+            "跨站",
+            "injection",
             "僵尸",
             "应用防护",
             "扫描",
@@ -194,6 +197,7 @@ const FAILURES: &[&str] = &[
     "incorrect",
     "wrong",
     "denied",
+    "rejected",
     "refused",
     "block",
     "失败",
@@ -340,6 +344,7 @@ pub(crate) fn nothing(value: &str) -> bool {
         "" | "-"
             | "--"
             | "N/A"
+            | "NA"
             | "n/a"
             | "null"
             | "NULL"
