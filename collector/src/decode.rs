@@ -14,6 +14,7 @@
 
 mod access;
 mod accounts;
+mod application;
 mod audit;
 mod bind;
 mod bmc;
@@ -52,6 +53,7 @@ mod logfmt;
 mod login;
 mod mikrotik;
 mod modsecurity;
+mod moment;
 mod mongodb;
 mod mysql;
 mod nas;
@@ -217,6 +219,7 @@ pub const DECODERS: &[Decoder] = &[
     java::DECODER,
     python::DECODER,
     tryton::DECODER,
+    application::DECODER,
     access::DECODER,
     docker::DECODER,
     json::DECODER,

@@ -109,6 +109,12 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "python" | "tryton" => &["application/python/-"],
         "django" => &["application/django/-", "application/python/-"],
         "nodejs" => &["application/nodejs/-"],
+        // Lines of applications nobody has described: in what language they are written is not known.
+        "application" => &["application/jvm/-", "application/nodejs/-", "application/sql/-"],
+        "wildfly" | "tongweb" | "bes" | "apusic" | "weblogic" | "websphere" | "cas" | "nacos"
+        | "keycloak" | "elasticsearch" | "jenkins" | "activemq" => {
+            &["application/jvm/-", "application/spring/-", "application/velocity/-"]
+        }
         "ruby" | "rails" | "ruby_on_rails" => &["application/ruby_on_rails/-"],
         "opencanary" => &["application/opencanary/-"],
         "sql" => &["application/sql/-", "database/-/-"],
@@ -116,6 +122,13 @@ fn named(dataset: &str) -> &'static [&'static str] {
         // Databases. Their errors are those that applications print as well.
         "redis" => &["database/redis/-"],
         "mongodb" => &["database/mongodb/-"],
+        "clickhouse" => &["database/clickhouse/-"],
+        "cassandra" => &["database/cassandra/-"],
+        "tidb" => &["database/tidb/-", "application/sql/-"],
+        "oceanbase" => &["database/oceanbase/-", "application/sql/-"],
+        "iris" => &["database/iris/-"],
+        "gaussdb" => &["database/gaussdb/-", "application/sql/-"],
+        "db2" => &["database/db2/-", "application/sql/-"],
         "sqlserver" => &["database/mssql/-", "application/sql/-"],
         "postgresql" => &["database/postgresql/-", "application/sql/-"],
         // Network devices.

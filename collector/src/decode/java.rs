@@ -12,10 +12,12 @@
 //! in brackets, a logger before ` - ` or ` : `, in whatever order. A line nobody configured is only
 //! claimed with a level and the dotted name of a class, or with the frames of a trace. Java logs escape
 //! nothing: a value with a line feed can add lines that look like others. What is taken from a message is
-//! therefore only what Tomcat itself says of deployments and lock-outs, from its own classes.
+//! therefore only what Tomcat itself says of deployments and lock-outs, from its own classes, and the few sentences of
+//! `application/said.rs`.
 
 mod trace;
 
+use super::application::said;
 use super::out::Out;
 use super::time::{self, Stamp};
 use super::{ANY, Decoder, Line, Looks};
@@ -129,6 +131,7 @@ fn entry(head: &Head<'_>, out: &mut Out) -> bool {
         out.digits(names::PROCESS_PID, head.pid);
     }
     tomcat(head, out);
+    said::read(head.logger, head.said, out);
     if trace::find(head.below, out) {
         return true;
     }
@@ -136,6 +139,11 @@ fn entry(head: &Head<'_>, out: &mut Out) -> bool {
         out.some(names::ERROR_MESSAGE, head.said);
     }
     true
+}
+
+/// Reads a trace in the lines below another decoder's line; false when there is none.
+pub(super) fn trace_below(below: &str, out: &mut Out) -> bool {
+    trace::find(below, out)
 }
 
 /// What Tomcat's own classes say of deployments and of users that are locked out.
