@@ -32,13 +32,16 @@ mod docker;
 mod dovecot;
 mod error_log;
 mod f5;
+mod fail2ban;
 mod firewall;
 mod fortinet;
 mod freeradius;
+mod ftp;
 mod gear;
 mod haproxy;
 mod hillstone;
 mod hl7;
+mod hostwatch;
 mod iis;
 mod infocenter;
 mod ipsec;
@@ -78,6 +81,7 @@ mod postgresql;
 mod proxmox;
 mod python;
 mod qianxin;
+mod rabbitmq;
 mod redis;
 mod route;
 mod samba;
@@ -102,6 +106,7 @@ mod venustech;
 mod vmware;
 mod vsftpd;
 mod welf;
+mod weblogic;
 mod windows;
 
 use std::borrow::Borrow;
@@ -175,6 +180,14 @@ pub const DECODERS: &[Decoder] = &[
     vsftpd::DECODER,
     bind::DECODER,
     dnsmasq::DECODER,
+    ftp::PROFTPD,
+    ftp::PURE_FTPD,
+    ftp::FILEZILLA,
+    fail2ban::FAIL2BAN,
+    fail2ban::SNOOPY,
+    hostwatch::STORAGE,
+    hostwatch::DHCP,
+    hostwatch::NETWORK_MANAGER,
     daemons::CLOCK,
     daemons::LOGGING,
     daemons::FIREWALLD,
@@ -216,6 +229,9 @@ pub const DECODERS: &[Decoder] = &[
     utmp::DECODER,
     error_log::NGINX,
     error_log::APACHE,
+    weblogic::WEBLOGIC,
+    weblogic::WEBSPHERE,
+    rabbitmq::DECODER,
     java::DECODER,
     python::DECODER,
     tryton::DECODER,
