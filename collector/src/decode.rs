@@ -22,6 +22,7 @@ mod cef;
 mod charset;
 mod cisco;
 mod clamav;
+mod consoles;
 mod cron;
 mod csv;
 mod daemons;
@@ -45,6 +46,7 @@ mod hostwatch;
 mod iis;
 mod infocenter;
 mod ipsec;
+mod iris;
 mod java;
 mod json;
 mod juniper;
@@ -106,6 +108,7 @@ mod venustech;
 mod vmware;
 mod vsftpd;
 mod welf;
+mod webapps;
 mod weblogic;
 mod windows;
 
@@ -158,6 +161,8 @@ pub const DECODERS: &[Decoder] = &[
     sqlserver::DECODER,
     mongodb::DECODER,
     redis::DECODER,
+    iris::IRIS,
+    iris::GAUSSDB,
     postgresql::DECODER,
     postgresql::KINGBASE,
     openldap::DECODER,
@@ -229,6 +234,12 @@ pub const DECODERS: &[Decoder] = &[
     utmp::DECODER,
     error_log::NGINX,
     error_log::APACHE,
+    consoles::ZABBIX,
+    consoles::XRDP,
+    consoles::WEBMIN,
+    consoles::JUMPSERVER,
+    webapps::PHP,
+    webapps::GIN,
     weblogic::WEBLOGIC,
     weblogic::WEBSPHERE,
     rabbitmq::DECODER,

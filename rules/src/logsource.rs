@@ -80,6 +80,8 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "clamav" => &["-/linux/clamav", "antivirus/clamav/-"],
         "iptables" => &["firewall/linux/iptables", "-/linux/kernel"],
         "auditd" => &["-/linux/auditd"],
+        // Whoever preloads snoopy logs every command of every user.
+        "snoopy" => &["process_creation/linux/-"],
         "auditd.execve" | "process" => &["process_creation/linux/-", "-/linux/auditd"],
         // What was done to the file stands in the event; the name of the dataset does not tell.
         "auditd.file" => &[
@@ -98,6 +100,7 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "postfix" => &["-/linux/postfix"],
         "dovecot" => &["-/linux/dovecot"],
         // The web.
+        "gin.access" => &["webserver/gin/-"],
         "nginx.error" => &["-/nginx/nginx"],
         "apache.error" => &["-/apache/apache"],
         "haproxy" => &["webserver/haproxy/-"],

@@ -39,7 +39,7 @@ pub(crate) const XRDP: Decoder = Decoder {
 pub(crate) const WEBMIN: Decoder = Decoder {
     name: "webmin",
     datasets: &["webmin"],
-    programs: &["webmin", "usermin", "miniserv.pl", "perl"],
+    programs: &["webmin", "usermin", "miniserv.pl"],
     paths: &["webmin"],
     looks: Looks::NEVER,
     security: true,
@@ -268,9 +268,7 @@ fn jumpserver(text: &str, out: &mut Out) -> Option<()> {
         names.iter().find_map(|name| field(name)?.as_str().filter(|text| !text.is_empty()))
     };
     out.event(category, action);
-    let success = ["status", "is_success"]
-        .iter()
-        .find_map(|name| field(name)?.as_bool());
+    let success = ["status", "is_success"].iter().find_map(|name| field(name)?.as_bool());
     if let Some(success) = success {
         out.outcome(success);
     }

@@ -119,10 +119,8 @@ fn proftpd_said(said: &str, out: &mut Out) {
         () if said.starts_with("SECURITY VIOLATION") => {
             out.event("authentication", "ftp_login");
             out.outcome(false);
-            if let Some((user, _)) =
-                said.split_once(": ").and_then(|(_, rest)| rest.rsplit_once(" login attempted"))
-            {
-                out.some(names::USER_NAME, user.rsplit(' ').next().unwrap_or(user));
+            if said.contains(": Root login attempted") || said.contains(": root login attempted") {
+                out.word(names::USER_NAME, "root");
             }
             return;
         }

@@ -84,7 +84,9 @@ fn iris(text: &str, out: &mut Out) -> Option<()> {
         out.some(names::ERROR_MESSAGE, said);
     }
     let action = match () {
-        () if said.starts_with("System shutdown initiated") || said.starts_with("Starting shutdown") => {
+        () if said.starts_with("System shutdown initiated")
+            || said.starts_with("Starting shutdown") =>
+        {
             "database_stopping"
         }
         () if said.starts_with("Shutdown complete") => "database_stopped",
@@ -214,9 +216,14 @@ fn gauss_head(line: &str) -> Option<Gauss<'_>> {
             let said = rest.get(columns + 2 + part.len() + 2 + word.len()..)?;
             let columns = rest.get(..columns)?.trim();
             // PostgreSQL has no part; without columns it is some other program's line.
-            return columns
-                .contains(' ')
-                .then_some(Gauss { stamp, columns, part, word, level, said });
+            return columns.contains(' ').then_some(Gauss {
+                stamp,
+                columns,
+                part,
+                word,
+                level,
+                said,
+            });
         }
         let next = text.find(" [")?;
         columns += 2 + part.len() + 2 + next;
@@ -234,17 +241,25 @@ fn gaussdb(text: &str, out: &mut Out) -> Option<()> {
         out.some(names::MESSAGE, head.said);
     }
     let mut code = "";
+    let mut addresses = head.columns.split(' ').filter_map(|column| {
+        let shaped = column.contains(['.', ':']);
+        scan::address(column).filter(|_| shaped)
+    });
+    let (address, second) = (addresses.next(), addresses.next());
+    // A database or user may be called like an address, or like a level and its text.
+    let certain = second.is_none() && !["] FATAL:  ", "] LOG:  "].iter().any(|m| said.contains(m));
+    if !certain {
+        out.problem("the columns can be read in two ways: no address or login is taken");
+    } else if let Some(address) = address {
+        out.address(names::SOURCE_IP, address);
+    }
     for column in head.columns.split(' ') {
         let state = column.len() == 5
             && column.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
             && column.bytes().any(|byte| byte.is_ascii_digit());
-        if state && code.is_empty() {
+        // The last one: what a client chooses stands before it.
+        if state {
             code = column;
-        }
-        if let Some(address) = scan::address(column).filter(|_| column.contains(['.', ':']))
-            && !out.has(names::SOURCE_IP)
-        {
-            out.address(names::SOURCE_IP, address);
         }
     }
     if matches!(head.word, "ERROR:  " | "FATAL:  " | "PANIC:  ") {
@@ -259,7 +274,7 @@ fn gaussdb(text: &str, out: &mut Out) -> Option<()> {
     }
     let refused = ["28P01", "28000", "28P02"].contains(&code)
         || said.starts_with("Invalid username/password,login denied");
-    if !refused || head.word != "FATAL:  " {
+    if !refused || !certain || head.word != "FATAL:  " {
         out.word(names::EVENT_CATEGORY, "database");
     } else {
         out.security = true;

@@ -122,7 +122,8 @@ fn php(text: &str, out: &mut Out) -> Option<()> {
     let first = head.said.split('\n').next().unwrap_or(head.said);
     if head.script && head.level != "info" {
         out.some(names::ERROR_MESSAGE, first);
-        if let Some((class, _)) = first.strip_prefix("Uncaught ").and_then(|rest| rest.split_once(':'))
+        if let Some((class, _)) =
+            first.strip_prefix("Uncaught ").and_then(|rest| rest.split_once(':'))
             && class.len() <= 256
             && !class.contains(' ')
         {
