@@ -53,6 +53,7 @@ mod juniper;
 mod kamailio;
 mod keepalived;
 mod kernel;
+mod kubernetes;
 mod leef;
 mod logfmt;
 mod login;
@@ -96,6 +97,7 @@ mod squid;
 mod sshd;
 mod su;
 mod sudo;
+mod suricata;
 mod syslog;
 mod systemd;
 mod time;
@@ -111,6 +113,7 @@ mod welf;
 mod webapps;
 mod weblogic;
 mod windows;
+mod zeek;
 
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -152,6 +155,9 @@ pub const DECODERS: &[Decoder] = &[
     sftp::DECODER,
     audit::DECODER,
     modsecurity::DECODER,
+    suricata::DECODER,
+    zeek::DECODER,
+    kubernetes::DECODER,
     haproxy::DECODER,
     squid::DECODER,
     iis::DECODER,

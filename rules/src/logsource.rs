@@ -122,6 +122,10 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "opencanary" => &["application/opencanary/-"],
         "sql" => &["application/sql/-", "database/-/-"],
         "kubernetes.audit" => &["application/kubernetes/audit"],
+        // Requests that no one server's log is known for.
+        "web.access" => &["webserver/-/-"],
+        "suricata" => &["-/suricata/-"],
+        "zeek" => &["-/zeek/-"],
         // Databases. Their errors are those that applications print as well.
         "redis" => &["database/redis/-"],
         "mongodb" => &["database/mongodb/-"],
@@ -181,8 +185,15 @@ fn by_pattern(dataset: &str) -> Vec<LogSource> {
             LogSource::new(Some("database"), Some(product), Some(service)),
             LogSource::new(Some("application"), Some("sql"), None),
         ],
-        ("zeek", "dns") => one(Some("dns"), Some("zeek"), Some("dns")),
-        ("zeek" | "azure" | "m365", service) => one(None, Some(product), Some(service)),
+        ("zeek" | "suricata", "dns") => one(Some("dns"), Some(product), Some("dns")),
+        // Who looks at the wire sees requests to our servers and those of our own machines.
+        ("zeek" | "suricata", "http") => vec![
+            LogSource::new(Some("webserver"), Some(product), Some("http")),
+            LogSource::new(Some("proxy"), Some(product), Some("http")),
+        ],
+        ("zeek" | "suricata" | "azure" | "m365", service) => {
+            one(None, Some(product), Some(service))
+        }
         _ => Vec::new(),
     }
 }

@@ -6,9 +6,17 @@
 //! registry. Depth, fields and
 //! new names are bounded; what is left out is said. Null and empty arrays leave no field.
 //!
+//! What such a line means when no product's decoder knows it is read from its fields afterwards
+//! (`json/shapes.rs`), which all stay as they are. A line that is JSON but for one careless escape or a number no
+//! computer holds is read with that one put right (`json/repair.rs`).
+//!
 //! [`each`] is how decoders of products that write JSON read a line value by value.
 
+pub(super) mod places;
+mod repair;
+
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -45,18 +53,78 @@ pub(crate) fn looks_like(line: &str) -> bool {
 
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
-    let mut reader = Reader { time_rank: TIMES.len(), left_out: None };
-    if !each(line.message, out, &mut |path, scalar, out| reader.value(path, scalar, out)) {
-        return false;
-    }
-    if let Some(why) = reader.left_out {
-        out.problem(why);
+    let mark = out.mark();
+    if !read(line.message, out) {
+        let Some(repaired) = repair::repaired(line.message) else { return false };
+        out.reset(mark);
+        if !read(&repaired, out) {
+            return false;
+        }
+        out.problem(repair::PROBLEM);
     }
     if !line.configured.is_empty() {
         // The format says nothing about what the lines are; the configuration does.
         out.dataset = intern::dataset(line.configured);
     }
     true
+}
+
+fn read(text: &str, out: &mut Out) -> bool {
+    let mut reader = Reader { time_rank: TIMES.len(), left_out: None };
+    let whole = each(text, out, &mut |path, scalar, out| reader.value(path, scalar, out));
+    if let Some(why) = reader.left_out.filter(|_| whole) {
+        out.problem(why);
+    }
+    whole
+}
+
+/// Whether a line holds a mark; such as a key with its quotes and colon, which no value can hold, as JSON
+/// escapes quotes.
+pub(crate) fn holds(line: &str, mark: &str) -> bool {
+    memchr::memmem::find(line.as_bytes(), mark.as_bytes()).is_some()
+}
+
+/// Dates a line by text or a number of seconds or milliseconds; true when it is a date.
+pub(crate) fn date(value: Scalar<'_>, out: &mut Out) -> bool {
+    let time = match value {
+        Scalar::Text(text) => match iso(text.as_bytes()) {
+            Some((stamp, _)) => out.resolve(&stamp),
+            None => text.parse().ok().and_then(epoch),
+        },
+        #[expect(clippy::cast_precision_loss, reason = "an epoch has far fewer digits")]
+        Scalar::Integer(integer) => epoch(integer as f64),
+        Scalar::Number(number) => epoch(number),
+        Scalar::Large(_) | Scalar::Flag(_) => None,
+    };
+    out.time = time.or(out.time);
+    time.is_some()
+}
+
+/// An end of a connection, which a line should name once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Once {
+    address: Option<IpAddr>,
+    differently: bool,
+}
+
+impl Once {
+    /// Takes what the line says; what is no address says nothing.
+    pub(crate) fn tell(&mut self, text: &str) {
+        let Some(address) = scan::address(text) else { return };
+        self.differently |= self.address.is_some_and(|before| before != address);
+        self.address = Some(address);
+    }
+
+    /// Writes the address, or that there are two.
+    pub(crate) fn conclude(&self, id: FieldId, out: &mut Out) {
+        match self.address {
+            Some(_) if self.differently => {
+                out.problem(&format!("the line gives two values for {}", id.name()));
+            }
+            Some(address) => out.address(id, address),
+            None => {}
+        }
+    }
 }
 
 /// One value of a line that is neither an object nor an array nor null.
