@@ -109,9 +109,9 @@ mod utmp;
 mod venustech;
 mod vmware;
 mod vsftpd;
-mod welf;
 mod webapps;
 mod weblogic;
+mod welf;
 mod windows;
 mod zeek;
 
@@ -238,8 +238,6 @@ pub const DECODERS: &[Decoder] = &[
     qianxin::DECODER,
     sangfor::DECODER,
     utmp::DECODER,
-    error_log::NGINX,
-    error_log::APACHE,
     consoles::ZABBIX,
     consoles::XRDP,
     consoles::WEBMIN,
@@ -249,6 +247,8 @@ pub const DECODERS: &[Decoder] = &[
     weblogic::WEBLOGIC,
     weblogic::WEBSPHERE,
     rabbitmq::DECODER,
+    error_log::NGINX,
+    error_log::APACHE,
     java::DECODER,
     python::DECODER,
     tryton::DECODER,

@@ -40,7 +40,7 @@ const MAX_USER: usize = 256;
 /// How a vendor writes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dialect {
-    /// Keys without a meaning go below this name.
+    /// Keys without a meaning go below this name; nowhere, when it is empty.
     pub(crate) vendor: &'static str,
     /// What its keys mean where that is not what they usually do.
     pub(crate) own: fn(&str) -> Option<Meaning>,
@@ -234,6 +234,19 @@ impl<'a> Facts<'a> {
 
     pub(crate) fn has_attack(&self) -> bool {
         self.attack.is_some()
+    }
+
+    /// Whether a line that names an attack, or its kind, also says who or whom it concerns.
+    pub(crate) fn concerns(&self) -> bool {
+        let any = self.addresses.iter().any(|told| *told != Told::Nothing);
+        any && (self.attack.is_some() || self.attack_category.is_some())
+    }
+
+    /// Whether a line names two ends of a connection and what else only such lines say.
+    pub(crate) fn connected(&self) -> bool {
+        let [source, destination, ..] = self.addresses;
+        let ends = source != Told::Nothing && destination != Told::Nothing;
+        ends && self.weight > ENOUGH
     }
 
     /// Sets the user of a line that names him otherwise.
@@ -444,8 +457,11 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Keeps a value under the vendor's name of it.
+    /// Keeps a value under the vendor's name of it, unless the line's own names stay anyway.
     fn keep(&mut self, pair: Pair<'a>, out: &mut Out) {
+        if self.dialect.vendor.is_empty() {
+            return;
+        }
         let Some(id) = self.name_of(pair.key, out) else {
             self.left_out = true;
             return;

@@ -166,6 +166,11 @@ impl Out {
         self.fields.get(self.first..).unwrap_or_default().iter().any(|(known, _)| *known == id)
     }
 
+    /// Whether the record at hand has a field of some name; for names that no constant stands for.
+    pub(crate) fn has_named(&self, name: &str) -> bool {
+        FieldId::find(name).is_some_and(|id| self.has(id))
+    }
+
     /// A text that is present and not empty.
     pub(crate) fn some(&mut self, id: FieldId, value: &str) {
         if !value.is_empty() {

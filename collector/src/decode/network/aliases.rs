@@ -275,7 +275,7 @@ const ALIASES: &[(Meaning, &str)] = &[
     ),
     (
         Field(names::URL_ORIGINAL),
-        "url uri requesturl requesturi 网址 请求地址 请求url 访问url 访问地址 url地址 攻击url",
+        "url uri urlpath requesturl requesturi requestpath 网址 请求地址 请求url 访问url 访问地址 url地址 攻击url",
     ),
     (
         Field(names::URL_DOMAIN),

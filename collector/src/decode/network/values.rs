@@ -80,6 +80,10 @@ pub(crate) fn protocol(value: &str, out: &mut Out) {
         value.split_once('/').filter(|(transport, _)| !transport.is_empty())
     {
         protocol(transport, out);
+        // `HTTP/1.1` names one and its version.
+        if above.starts_with(|char: char| char.is_ascii_digit()) {
+            return;
+        }
         return lower(names::NETWORK_PROTOCOL, above, out);
     }
     let number = value.parse::<u8>().ok();
