@@ -13,8 +13,10 @@
 use serde_json::Value;
 
 use super::out::Out;
+use super::time::Stamp;
 use super::{Decoder, Line, Looks, moment, pam, scan, time};
 use crate::event::names;
+use crate::time::SECOND;
 
 pub(crate) const ZABBIX: Decoder = Decoder {
     name: "zabbix",
@@ -252,6 +254,13 @@ fn jump_head(line: &str) -> Option<(&'static (&'static str, &'static str, &'stat
     })
 }
 
+/// `2026/02/28 08:01:00 +0800`.
+fn jump_stamp(text: &str) -> Option<Stamp> {
+    let (stamp, len) = time::slashes(text.as_bytes())?;
+    let offset_secs = text.get(len..)?.strip_prefix(' ').and_then(time::zone);
+    Some(Stamp { offset_secs, ..stamp })
+}
+
 fn jumpserver(text: &str, out: &mut Out) -> Option<()> {
     let ((_, category, action), json) = jump_head(text)?;
     if json.len() > MAX_JSON {
@@ -267,15 +276,35 @@ fn jumpserver(text: &str, out: &mut Out) -> Option<()> {
     let text = |names: &[&str]| {
         names.iter().find_map(|name| field(name)?.as_str().filter(|text| !text.is_empty()))
     };
-    out.event(category, action);
+    out.word(names::EVENT_CATEGORY, category);
+    // What was done, where the log is one of all kinds of things.
+    match text(&["action", "operate"]) {
+        Some(word) => out.owned(names::EVENT_ACTION, &word.to_lowercase()),
+        None => out.word(names::EVENT_ACTION, action),
+    }
+    if let Some(stamp) = text(&["datetime", "date_start"]).and_then(jump_stamp) {
+        out.stamp(&stamp);
+    } else if let Some(seconds) = field("timestamp").and_then(Value::as_i64) {
+        out.time = seconds.checked_mul(SECOND);
+    }
     let success = ["status", "is_success"].iter().find_map(|name| field(name)?.as_bool());
     if let Some(success) = success {
         out.outcome(success);
     }
-    if let Some(user) = text(&["username", "user"]) {
-        // `Li Wei(li)`: the name in words, and the one that signs in.
+    // `Li Wei(li)`: the name in words, and the one that signs in.
+    let account = |user: &str| {
         let name = user.strip_suffix(')').and_then(|user| user.rsplit_once('('));
-        out.owned(names::USER_NAME, name.map_or(user, |(_, name)| name));
+        name.map_or(user, |(_, name)| name).to_owned()
+    };
+    // A password may be changed by another than its owner.
+    let (who, whose) = match text(&["change_by"]) {
+        Some(by) => (Some(by), text(&["user"])),
+        None => (text(&["username", "user"]), None),
+    };
+    for (id, user) in [(names::USER_NAME, who), (names::USER_TARGET_NAME, whose)] {
+        if let Some(user) = user {
+            out.owned(id, &account(user));
+        }
     }
     if let Some(address) = text(&["ip", "remote_addr"]).and_then(scan::address) {
         out.address(names::SOURCE_IP, address);
@@ -286,7 +315,6 @@ fn jumpserver(text: &str, out: &mut Out) -> Option<()> {
         (names::DESTINATION_DOMAIN, &["asset"][..]),
         (names::DESTINATION_USER_NAME, &["account", "system_user"][..]),
         (names::FILE_PATH, &["filename"][..]),
-        (names::EVENT_TYPE, &["action", "operate"][..]),
     ];
     for (id, keys) in fields {
         if let Some(value) = text(keys) {
