@@ -144,10 +144,36 @@ enum Ended {
     Spool(String),
 }
 
+/// The pauses before the next connection.
+struct Pauses {
+    /// After a collector that was not there, or did not keep the connection.
+    missed: Backoff,
+    /// After one with which it has to begin again.
+    again: Backoff,
+}
+
+impl From<Duration> for Pauses {
+    fn from(first: Duration) -> Pauses {
+        Pauses { missed: Backoff::from(first), again: Backoff::from(first) }
+    }
+}
+
+impl Pauses {
+    /// Before a connection that begins again after one that lasted so long. There is a collector: how
+    /// often there was none before no longer matters. But one that asks for it each time is not asked
+    /// back in a tight loop.
+    fn begin_again(&mut self, lasted: Duration) -> Duration {
+        self.missed.reset();
+        let soon = self.again.is_fresh() && lasted < GOOD_AFTER;
+        let pause = self.again.next_pause();
+        if soon { Duration::ZERO } else { pause }
+    }
+}
+
 impl<D: Dial> Ship<D> {
     /// Ships until `stop`, then for at most `DRAIN` what is left, and returns.
     pub async fn run(self, stop: CancellationToken) {
-        let mut backoff = Backoff::from(self.pace.retry);
+        let mut pauses = Pauses::from(self.pace.retry);
         let mut turn = 0;
         let drain = stop.clone();
         let limit = async move {
@@ -156,7 +182,7 @@ impl<D: Dial> Ship<D> {
         };
         let work = async {
             loop {
-                let pause = self.attempt(&mut turn, &stop, &mut backoff).await;
+                let pause = self.attempt(&mut turn, &stop, &mut pauses).await;
                 if stop.is_cancelled() {
                     break;
                 }
@@ -180,7 +206,7 @@ impl<D: Dial> Ship<D> {
         &self,
         turn: &mut usize,
         stop: &CancellationToken,
-        backoff: &mut Backoff,
+        pauses: &mut Pauses,
     ) -> Option<Duration> {
         let address = self.collectors.get(*turn % self.collectors.len().max(1))?;
         self.set("connecting", None);
@@ -191,39 +217,31 @@ impl<D: Dial> Ship<D> {
         let stream = match dialled {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                return Some(self.missed(turn, address, &format!("{error:#}"), backoff));
+                return Some(self.missed(turn, address, &format!("{error:#}"), pauses));
             }
-            Err(_) => return Some(self.missed(turn, address, "no answer", backoff)),
+            Err(_) => return Some(self.missed(turn, address, "no answer", pauses)),
         };
         let began = tokio::time::Instant::now();
         let ended = stream::converse(self, stream, address, stop).await;
         if began.elapsed() >= GOOD_AFTER {
-            backoff.reset();
+            pauses.missed.reset();
+            pauses.again.reset();
         }
         match ended {
             Ended::Stopped => None,
             Ended::Again(why) => {
                 tracing::info!(address, "connecting again: {why}");
-                // A collector that asks for it each time is not asked back in a tight loop.
-                let soon = backoff.is_fresh() && began.elapsed() < GOOD_AFTER;
-                let pause = backoff.next_pause();
-                Some(if soon { Duration::ZERO } else { pause })
+                Some(pauses.begin_again(began.elapsed()))
             }
-            ended => Some(self.missed(turn, address, &ended.to_string(), backoff)),
+            ended => Some(self.missed(turn, address, &ended.to_string(), pauses)),
         }
     }
 
-    fn missed(
-        &self,
-        turn: &mut usize,
-        address: &str,
-        why: &str,
-        backoff: &mut Backoff,
-    ) -> Duration {
+    fn missed(&self, turn: &mut usize, address: &str, why: &str, pauses: &mut Pauses) -> Duration {
         *turn += 1;
         // The other addresses are tried before any pause grows.
         let pause = match *turn % self.collectors.len() {
-            0 => backoff.next_pause(),
+            0 => pauses.missed.next_pause(),
             _ => Duration::from_millis(100),
         };
         tracing::warn!(

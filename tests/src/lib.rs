@@ -25,8 +25,9 @@ use serde_json::Value;
 
 pub use ports::free_ports;
 
-/// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a test waits for what must come. An agent that missed its collector for a while, because it
+/// was killed or slow to start, tries again after up to a minute: this has to be longer.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(10);
 /// Set by a wait in vain: tests return its error, and nothing panics while their daemons go.
 static FAILED: AtomicBool = AtomicBool::new(false);

@@ -321,6 +321,24 @@ async fn a_restored_collector_and_a_restored_spool_begin_new_epochs() {
     }
 }
 
+#[test]
+fn after_an_outage_the_collector_that_answers_is_asked_again_at_once() {
+    let mut pauses = Pauses::from(Duration::from_secs(1));
+    let long = (0..8).map(|_| pauses.missed.next_pause()).last().expect("some");
+    assert!(long >= Duration::from_secs(30), "{long:?}");
+    assert_eq!(pauses.begin_again(Duration::from_millis(5)), Duration::ZERO);
+    assert!(pauses.missed.next_pause() <= Duration::from_secs(1));
+    // But not each time, whatever comes between.
+    let later: Vec<Duration> = (0..8)
+        .map(|_| {
+            pauses.missed.next_pause();
+            pauses.begin_again(Duration::from_millis(5))
+        })
+        .collect();
+    assert!(later[0] >= Duration::from_secs(1), "{later:?}");
+    assert!(later[7] >= Duration::from_secs(30), "{later:?}");
+}
+
 #[tokio::test]
 async fn a_clones_records_are_never_taken_for_ours() {
     let mut bench = Bench::new();
