@@ -345,7 +345,7 @@ fn summary(collector: &Collector, delay: u128, kill: &str) -> anyhow::Result<()>
 fn feed(collector: &Collector, end: Option<Instant>) -> anyhow::Result<()> {
     step(if end.is_some() { "the live feed" } else { "the live feed (Ctrl-C ends the demo)" });
     let mut known = BTreeSet::new();
-    while end.is_none_or(|end| Instant::now() < end) {
+    loop {
         for alert in collector.rows(&["alerts", "list"])?.iter().rev() {
             let line = format!(
                 "{} [{}] {} {} × {}",
@@ -359,9 +359,12 @@ fn feed(collector: &Collector, end: Option<Instant>) -> anyhow::Result<()> {
                 say(&line);
             }
         }
+        // What there is is shown however late it is by now.
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Ok(());
+        }
         thread::sleep(Duration::from_millis(500));
     }
-    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {

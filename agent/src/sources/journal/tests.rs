@@ -1,6 +1,5 @@
 //! The source against a journalctl of the test's own, and against a real one where there is one.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
 
 use hengwei_protocol::wire::field::Value;
@@ -42,20 +41,25 @@ impl Kept {
     }
 }
 
-/// A journalctl whose journal is a folder of entries, `1`, `2` …, and that ends instead of following.
+/// A journalctl whose journal is a folder of entries, `1`, `2` …, and that ends instead of following. It
+/// writes them all at once: those that come a moment apart are other batches.
 fn fake(dir: &Path, from: From) -> Journal {
     let program = dir.join("journalctl");
     let script = format!(
         "#!/bin/sh\ncd {}\nfrom=0\nfor a in \"$@\"; do case $a in\n\
          --cursor=*) from=$(printf %d 0x$(echo \"$a\" | sed 's/.*;i=\\([0-9a-f]*\\);.*/\\1/'));;\n\
          --lines=1) from=$(ls journal | sort -n | tail -1);;\nesac; done\n\
-         for n in $(ls journal | sort -n); do [ \"$n\" -ge \"$from\" ] && cat journal/$n; done\n\
-         cat complaint >&2 2>/dev/null\nexit 0\n",
+         for n in $(ls journal | sort -n); do [ \"$n\" -ge \"$from\" ] && cat journal/$n; done >said\n\
+         cat said\ncat complaint >&2 2>/dev/null\nexit 0\n",
         dir.display()
     );
     std::fs::create_dir_all(dir.join("journal")).unwrap();
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(dir.join("script"), script).unwrap();
+    // Had this process written the program, a child that another test starts at this moment would still
+    // have it open for writing, and then it can't be run.
+    let mut install = std::process::Command::new("install");
+    install.args(["-m", "755"]).arg(dir.join("script")).arg(&program);
+    assert!(install.status().unwrap().success());
     Journal { from, program }
 }
 
