@@ -15,7 +15,9 @@
 //! line of his own before; joining gives him no more. It takes something from him: what he adds to a
 //! quoted CSV entry, a logged statement or a message section with a random boundary stays inside that
 //! record and is not read as a line of another program. A line with a syslog header is never joined to,
-//! because such a line was sent alone, and whoever comes next in the file may be another host.
+//! because such a line was sent alone, and whoever comes next in the file may be another host. Nor is a
+//! line of a web server, recognised by its stamp and request: many are set up to begin their lines with a
+//! header of the client's, who could begin a record with it that swallows what others ask for.
 
 mod block;
 mod shape;

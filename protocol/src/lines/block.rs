@@ -58,7 +58,7 @@ pub(super) enum Block {
     /// A logged statement: all until the next stamp.
     Statement,
     /// The sections of one transaction in ModSecurity's own format.
-    Sections(Vec<u8>),
+    Sections { id: Vec<u8>, body: bool },
 }
 
 /// How far a Python trace is.
@@ -94,6 +94,14 @@ impl Step {
 impl Block {
     /// What a record is that begins with this line.
     pub(super) fn begin(line: &[u8]) -> Block {
+        match Block::of(line) {
+            Block::Closed => Block::Closed,
+            _ if shape::access(line) => Block::Closed,
+            block => block,
+        }
+    }
+
+    fn of(line: &[u8]) -> Block {
         let Some(first) = line.first() else { return Block::Closed };
         // JSON documents and lines that came by syslog: most of what is read.
         if *first == b'{' || shape::syslog_header(line) {
@@ -116,9 +124,10 @@ impl Block {
             b'#' if line.starts_with(b"# User@Host: ") => Block::Slow { user: true, body: false },
             b'S' if line.starts_with(b"Start-Date: ") => Block::Apt,
             b'T' if line.starts_with(TRACEBACK) => Block::Python(Python::Frames),
-            b'-' => {
-                boundary(line, b"-A--").map_or(Block::Closed, |id| Block::Sections(id.to_vec()))
-            }
+            b'-' => match boundary(line) {
+                Some((id, b'A')) => Block::Sections { id: id.to_vec(), body: false },
+                _ => Block::Closed,
+            },
             _ if line.starts_with(IN_THREAD) || shape::cause(line) || shape::frame(line) => {
                 Block::Entry { classed: true, numbered: false }
             }
@@ -165,10 +174,7 @@ impl Block {
                 }
             }
             Block::Statement => Step::when(!begins_statement(line)),
-            Block::Sections(id) => match boundary(line, b"-Z--") {
-                Some(end) if end == id.as_slice() => Step::Completes,
-                _ => Step::when(boundary(line, b"-A--").is_none()),
-            },
+            Block::Sections { id, body } => sections(id, body, line),
         }
     }
 
@@ -295,11 +301,24 @@ fn slow(user: &mut bool, body: &mut bool, line: &[u8]) -> Step {
     if line.ends_with(b";") { Step::Completes } else { Step::Continues }
 }
 
-/// The boundary of a section of ModSecurity's audit log that ends with `part`: `--a1b2c3d4-A--`.
-fn boundary<'a>(line: &'a [u8], part: &[u8]) -> Option<&'a [u8]> {
-    let id = line.strip_prefix(b"--")?.strip_suffix(part)?;
+/// A transaction ends with its own last section, or where another begins. A request or an answer may hold a
+/// line that looks like another's beginning, so in their sections it is none.
+fn sections(id: &[u8], body: &mut bool, line: &[u8]) -> Step {
+    match boundary(line) {
+        Some((own, part)) if own == id => {
+            *body = matches!(part, b'C' | b'E' | b'I' | b'J');
+            if part == b'Z' { Step::Completes } else { Step::Continues }
+        }
+        Some((_, b'A')) => Step::when(*body),
+        _ => Step::Continues,
+    }
+}
+
+/// The boundary of a section of ModSecurity's audit log and the section's letter: `--a1b2c3d4-A--`.
+fn boundary(line: &[u8]) -> Option<(&[u8], u8)> {
+    let [id @ .., b'-', part, b'-', b'-'] = line.strip_prefix(b"--")? else { return None };
     let whole = (8..=MAX_BOUNDARY).contains(&id.len()) && id.iter().all(u8::is_ascii_alphanumeric);
-    whole.then_some(id)
+    whole.then_some((id, *part))
 }
 
 /// Whether every quote of a line is closed in it.

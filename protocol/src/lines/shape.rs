@@ -1,6 +1,6 @@
 //! What the beginning of a line looks like: stamps, headers, the first words of traces.
 //!
-//! Every function looks at a bounded beginning of the line and allocates nothing.
+//! Every function looks at a bounded beginning of the line, but [`access`], and allocates nothing.
 
 /// Months as logs write them.
 const MONTHS: [&[u8; 3]; 12] = [
@@ -159,6 +159,23 @@ fn tag(at: &mut Text<'_>) -> bool {
         at.skip(b"]");
     }
     at.skip(b":")
+}
+
+/// `… [22/Nov/2026:08:00:00 +0800] "GET …`, wherever in the line: what a web server writes.
+pub(super) fn access(line: &[u8]) -> bool {
+    memchr::memchr_iter(b'[', line).any(|bracket| {
+        let mut at = Text(line.get(bracket + 1..).unwrap_or_default());
+        at.digits(2)
+            && at.skip(b"/")
+            && at.one_of(&MONTHS)
+            && at.skip(b"/")
+            && at.digits(4)
+            && at.skip(b":")
+            && at.clock()
+            && at.skip(b" ")
+            && at.zone()
+            && at.skip(b"] \"")
+    })
 }
 
 /// What stamp a line of an application begins with.

@@ -61,6 +61,25 @@ fn lines_that_say_nothing_of_others_go_at_once() {
     }
 }
 
+/// Servers behind a proxy begin their lines with what the client says he is.
+#[test]
+fn a_client_of_a_web_server_begins_no_record() {
+    let request = "- - [22/Nov/2026:08:00:00 +0800] \"GET / HTTP/1.1\" 200 12 \"-\" \"-\"";
+    let other = format!("203.0.113.7 {request}");
+    for header in [
+        "2026-11-22 08:00:00 (EP[0] sess:1)",
+        "2026-11-22 08:00:00 UTC,\\\"",
+        "2026-11-22T08:00:00Z\t   12 Query\t",
+        "2026-11-22 08:00:00",
+        "java.io.IOException:",
+        "MSH|^~\\&|",
+    ] {
+        let line = format!("{header} {request}");
+        check(&[&line, &other, "\tat a.B.c(B.java:1)", &other]);
+        open(&line, false);
+    }
+}
+
 #[test]
 fn audit_lines_of_one_event() {
     check(&[
@@ -211,6 +230,9 @@ fn blocks_of_other_programs() {
          --ffffffff-Z--\n\n--a1b2c3d4-Z--",
         "--a1b2c3d4-A--\nx",
         "--b1b2c3d4-A--\nx\n--b1b2c3d4-Z--",
+        "--c1b2c3d4-A--\nx\n--c1b2c3d4-C--\n--d1b2c3d4-A--\nin a body\n--d1b2c3d4-Z--\n\
+         --c1b2c3d4-F--\nx",
+        "--d1b2c3d4-A--\nbehind headers\n--d1b2c3d4-Z--",
         "words",
     ]);
 }
