@@ -156,16 +156,20 @@ impl Rules {
     /// Of the rules that met one event with this one, the one whose alert its finding belongs to, since
     /// they are known to tell of the same thing.
     fn leader(&self, hit: usize, hits: &[usize]) -> Option<usize> {
-        let mut leader = hit;
-        // A leader may itself be led; each step goes to another of the hits.
-        for _ in hits {
-            let next = hits.iter().copied().filter(|other| self.leads(*other, leader));
-            match next.max_by_key(|other| (self.profiles[*other].level, Reverse(*other))) {
-                Some(next) if next != hit => leader = next,
-                _ => break,
+        let gravest = |rule: &usize| (self.profiles[*rule].level, Reverse(*rule));
+        let mut way = vec![hit];
+        // A leader may itself be led.
+        while let Some(last) = way.last() {
+            let next = hits.iter().copied().filter(|other| self.leads(*other, *last));
+            let Some(next) = next.max_by_key(gravest) else { break };
+            if let Some(at) = way.iter().position(|rule| *rule == next) {
+                // Rules that name one another in a circle: the same of them leads all.
+                way.extend(way[at..].iter().copied().max_by_key(gravest));
+                break;
             }
+            way.push(next);
         }
-        (leader != hit).then_some(leader)
+        way.last().copied().filter(|leader| *leader != hit)
     }
 
     /// Whether a rule's alert takes in another's finding: of two of which one names the other, the higher

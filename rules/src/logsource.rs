@@ -148,6 +148,7 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "juniper" => &["firewall/juniper/-", "-/juniper/bgp"],
         "fortinet.fortigate" => &["firewall/fortigate/-", "-/fortigate/event"],
         "h3c" => &["firewall/h3c/-"],
+        "paloalto.panos" => &["firewall/paloalto/-"],
         "sangfor" => &["firewall/sangfor/-"],
         "topsec" => &["firewall/topsec/-"],
         "venustech" => &["firewall/venustech/-"],

@@ -103,5 +103,8 @@ fn leaders_may_be_led() {
     check(&three, &["a b c"], &[("a", &["c", "b"], 1)]);
     let ring = [rule("c", "high", &["a"]), rule("b", "high", &["c"]), rule("a", "high", &["b"])];
     let found = alerts(&ring, &["a b c"]);
-    assert!(!found.is_empty(), "rules that lead in a circle still tell");
+    let counts: Vec<u64> = found.iter().map(|alert| alert.count).collect();
+    assert_eq!(counts, [1], "rules that lead in a circle tell once");
+    let outside = [&ring[..], &[rule("d", "high", &[]), rule("e", "high", &["d"])]].concat();
+    assert_eq!(alerts(&outside, &["a b c d e"]).len(), 2, "and leave others alone");
 }
