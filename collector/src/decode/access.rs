@@ -74,8 +74,21 @@ pub(super) fn read(line: &str, out: &mut Out) -> Option<()> {
     Some(())
 }
 
-/// `[HOST[:PORT] ]ADDRESS IDENT USER`.
+/// `[HOST[:PORT] ]ADDRESS IDENT USER`. Where `X-Forwarded-For` is logged in place of the address it may be a
+/// list, whose last is what the nearest proxy saw; the others anybody may have sent.
 fn client(who: &str, out: &mut Out) -> Option<()> {
+    let mut last = who;
+    while let Some((address, behind)) = last.split_once(", ")
+        && scan::address(address).is_some()
+    {
+        last = behind;
+    }
+    if last.len() < who.len() {
+        let list = who[..who.len() - last.len()].trim_end_matches(", ");
+        out.text(names::HENGWEI_WEB_FORWARDED_FOR, list);
+        forwarded(list, out);
+    }
+    let who = last;
     let (first, rest) = who.split_once(' ')?;
     let (second, third) = rest.split_once(' ')?;
     // With the virtual host in front the address is second.

@@ -132,8 +132,7 @@ fn head(line: &str) -> Option<Head<'_>> {
     let (id, body) = rest.split_once(')')?;
     let (time, serial) = id.split_once(':')?;
     let (seconds, fraction) = time.split_once('.')?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(seconds) || !digits(fraction) || !digits(serial) {
+    if !scan::is_digits(seconds) || !scan::is_digits(fraction) || !scan::is_digits(serial) {
         return None;
     }
     let body = body.strip_prefix(':').unwrap_or(body).trim_start();

@@ -144,8 +144,7 @@ fn server(rest: &str) -> Option<(&'static str, &str)> {
     let mut words = rest.split(' ');
     let (_, pid) = (words.next()?, words.find(|word| !word.is_empty())?);
     let digits = pid.strip_prefix('P')?;
-    (!digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .then_some((*level, rest))
+    scan::is_digits(digits).then_some((*level, rest))
 }
 
 fn said(level: &'static str, rest: &str, carried: bool, out: &mut Out) {
@@ -211,7 +210,10 @@ fn statement(head: &str, out: &mut Out) -> Option<()> {
     let words =
         |key: &str| head.split(' ').filter_map(|word| word.strip_prefix(key)).collect::<Vec<_>>();
     let found: Vec<Vec<&str>> = keys.iter().map(|key| words(key)).collect();
-    if found.iter().any(|values| values.len() > 1) {
+    // A name of a program with the bracket in it ends the head early, and the address stands behind.
+    let ended = head.contains(" appname:")
+        && body.split_once(" ip:").is_some_and(|(_, rest)| rest.contains(") "));
+    if ended || found.iter().any(|values| values.len() > 1) {
         out.problem(TWICE);
     } else {
         let ids = [

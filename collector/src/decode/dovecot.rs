@@ -107,7 +107,7 @@ fn parameters(text: &str, out: &mut Out) -> Option<()> {
         } else if let Some(address) = part.strip_prefix("lip=").and_then(scan::address) {
             out.address(names::DESTINATION_IP, address);
         } else if let Some(id) = part.strip_prefix("session=") {
-            out.some(names::HENGWEI_SESSION_ID, angles(id));
+            out.some(names::HENGWEI_SESSION_ID, scan::unangled(id));
         }
     }
     Some(())
@@ -171,8 +171,4 @@ fn session(protocol: &str, process: &str, rest: &str, out: &mut Out) -> Option<(
     out.event(if action == "mail_logout" { "session" } else { "email" }, action);
     out.some(names::EVENT_REASON, rest);
     Some(())
-}
-
-fn angles(text: &str) -> &str {
-    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }

@@ -3,7 +3,8 @@
 //!
 //! nginx escapes nothing: the name of a file and the request may both hold `, client: 203.0.113.9`.
 //! A line in which the client stands more than once names no address and says so, and of the request only
-//! what stands before its first quote is taken. Apache escapes quotes and control bytes; the name of a user
+//! what stands before its first quote is taken. It also cuts its lines, so that a long enough path leaves
+//! no room for the client: of a line of that length no address is taken either. Apache escapes quotes and control bytes; the name of a user
 //! in its messages is bare, so it is taken up to the last place where it can end.
 
 use super::out::Out;
@@ -52,6 +53,10 @@ pub(crate) fn apache(line: &Line<'_>, out: &mut Out) -> bool {
     read_apache(line.message, out).is_some()
 }
 
+const NAME_WITHOUT_END: &str = "the name of the user has no certain end: it is not taken";
+/// Where nginx cuts a line, all but some bytes for the last character.
+const CUT: usize = 2_040;
+
 /// `2023/10/09 09:05:01 [error] PID#TID: *N TEXT, client: ADDRESS, server: NAME, request: "…"`.
 fn read_nginx(line: &str, out: &mut Out) -> Option<()> {
     let (stamp, len) = time::slashes(line.as_bytes())?;
@@ -68,6 +73,8 @@ fn read_nginx(line: &str, out: &mut Out) -> Option<()> {
         let (address, behind) = client.split_once(',').unwrap_or((client, ""));
         if clients.next().is_some() {
             out.problem("the client stands in the line more than once: no address is taken");
+        } else if line.len() >= CUT {
+            out.problem("the line is as long as nginx lets it be: no address is taken");
         } else if let Some(address) = scan::address(address) {
             out.address(names::SOURCE_IP, address);
             request(behind, out);
@@ -115,7 +122,7 @@ fn nginx_said(said: &str, out: &mut Out) -> bool {
             [end] => login_failed(&rest[..*end], out),
             _ => {
                 login_failed("", out);
-                out.problem("the name of the user has no certain end: it is not taken");
+                out.problem(NAME_WITHOUT_END);
             }
         }
         return true;
@@ -174,7 +181,8 @@ fn read_apache(line: &str, out: &mut Out) -> Option<()> {
         .strip_prefix("[client ")
         .and_then(|rest| rest.split_once("] "))
         .map_or(rest, |(_, said)| said);
-    let waf = said.strip_prefix(modsecurity::MARK);
+    // A program behind Apache may write what a client sent.
+    let waf = said.strip_prefix(modsecurity::MARK).filter(|_| matches!(module, "" | "security2"));
     if waf.is_none_or(|text| modsecurity::message(text, out).is_none()) && !apache_said(rest, out) {
         out.word(names::EVENT_CATEGORY, "web");
     }
@@ -192,9 +200,17 @@ fn apache_said(rest: &str, out: &mut Out) -> bool {
     out.text(names::EVENT_CODE, code);
     match (code, said.strip_prefix("user ")) {
         ("AH01617" | "AH01618", Some(user)) => {
+            // The first has a quote in it, which Apache escapes in a name; the second may be in name and path.
             let marks = [": authentication failure for \"", " not found: "];
-            let end = marks.iter().find_map(|mark| user.rfind(mark));
-            login_failed(end.and_then(|end| user.get(..end)).unwrap_or_default(), out);
+            let mark = marks.iter().find(|mark| user.contains(**mark));
+            let ends = mark.map(|mark| user.match_indices(mark)).into_iter().flatten();
+            match ends.map(|(at, _)| at).collect::<Vec<_>>().as_slice() {
+                [end] => login_failed(&user[..*end], out),
+                _ => {
+                    login_failed("", out);
+                    out.problem(NAME_WITHOUT_END);
+                }
+            }
             true
         }
         ("AH01630" | "AH01797", _) => {

@@ -11,6 +11,7 @@
 use super::network::words::{self, Happening};
 use super::network::{self, Dialect, Facts, Meaning};
 use super::out::Out;
+use super::pairs::{Assign, Between, Style};
 use super::{ANY, Decoder, Line, Looks, pairs};
 use crate::event::names;
 
@@ -88,6 +89,9 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
         }
         return told;
     };
+    if is_prose(line.message, style) {
+        return false;
+    }
     let mut facts = network::read(line.message, style, dialect, out);
     if !facts.enough() {
         return false;
@@ -97,6 +101,20 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     }
     facts.conclude(out);
     true
+}
+
+/// Whether most of what looks like pairs are words with colons behind them, as in `Account Name: a Source
+/// Network Address: 192.0.2.1`: the values of an appliance are words, those of prose go on.
+fn is_prose(message: &str, style: Style) -> bool {
+    if style != (Style { assign: Assign::Colon, between: Between::Blank }) {
+        return false;
+    }
+    let (mut all, mut going_on) = (0_usize, 0_usize);
+    for pair in pairs::pairs(message, style) {
+        all += 1;
+        going_on += usize::from(pair.value.contains(' '));
+    }
+    going_on * 2 > all
 }
 
 /// What a line says before its pairs: `Deny TCP src=192.0.2.1 …`.

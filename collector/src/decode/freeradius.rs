@@ -77,7 +77,7 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     };
     // `(17) `: the number of the request.
     if let Some((number, rest)) = message.strip_prefix('(').and_then(|rest| rest.split_once(") "))
-        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && scan::is_digits(number)
     {
         message = rest;
     }

@@ -31,7 +31,19 @@ pub(crate) const DECODER: Decoder = Decoder {
 /// An address, its port, and the beginning of the date.
 const MAX_PEER: usize = 64;
 
-/// What HAProxy says of itself, by words in it.
+/// How lines begin that HAProxy writes about itself; a format of the administrator's own may hold any word.
+const BEGINNINGS: &[&str] = &[
+    "Server ",
+    "Backup Server ",
+    "Backend ",
+    "backend ",
+    "Proxy ",
+    "Health check for ",
+    "Stopping ",
+    "Pausing ",
+    "Connect from ",
+];
+/// What it says of itself, by words in it.
 const SAID: &[(&str, &str)] = &[
     (" is DOWN", "server_down"),
     (" is UP", "server_up"),
@@ -56,7 +68,13 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if let Some(head) = head(line.message) {
         return session(head, out).is_some();
     }
-    let Some((_, action)) = SAID.iter().find(|(words, _)| line.message.contains(words)) else {
+    // `[WARNING]  (1234) : Server his/s1 is DOWN`.
+    let said = line.message.strip_prefix('[').and_then(|rest| rest.split_once(" : "));
+    let said = said.map_or(line.message, |(_, said)| said);
+    if !BEGINNINGS.iter().any(|start| said.starts_with(start)) {
+        return false;
+    }
+    let Some((_, action)) = SAID.iter().find(|(words, _)| said.contains(words)) else {
         return false;
     };
     if line.program.is_none() && line.configured.is_empty() {

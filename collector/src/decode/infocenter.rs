@@ -201,13 +201,15 @@ fn said<'a>(head: &Head<'_>, text: &'a str, facts: &mut Facts<'a>, out: &mut Out
         facts.set_result("failed");
         return true;
     }
-    for sign in [" logged in from ", " logged out from ", " failed to log in from "] {
-        if let Some((user, place)) = text.rsplit_once(sign) {
-            facts.set_user(user);
-            facts.take(Pair { key: "ip", value: place.trim_end_matches('.'), escaped: false }, out);
-            facts.set_result(if sign.contains("failed") { "failed" } else { "success" });
-            return true;
-        }
+    // The name in front may hold such a sentence: the last one is the system's.
+    let signs = [" logged in from ", " logged out from ", " failed to log in from "];
+    let last = signs.iter().filter_map(|sign| Some((text.rfind(sign)?, sign))).max();
+    if let Some((at, sign)) = last {
+        facts.set_user(text.get(..at).unwrap_or_default());
+        let place = text.get(at + sign.len()..).unwrap_or_default().trim_end_matches('.');
+        facts.take(Pair { key: "ip", value: place, escaped: false }, out);
+        facts.set_result(if sign.contains("failed") { "failed" } else { "success" });
+        return true;
     }
     if let Some((who, place)) = text.rsplit_once(" from ").filter(|(who, _)| who.contains(" for "))
     {

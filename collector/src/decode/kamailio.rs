@@ -3,7 +3,8 @@
 //!
 //! Names, URIs and call ids are the caller's. In the accounting line of Kamailio they stand among the
 //! server's own `key=value;`: a key that stands there twice is not believed. In the others the address
-//! is the last of its kind, behind the names.
+//! is the last of its kind, behind the names; Asterisk writes the call id behind it, so there an address that
+//! stands twice is none.
 
 use super::out::Out;
 use super::time::{bsd, iso};
@@ -57,6 +58,8 @@ const ACCOUNTED: &[(&str, FieldId)] = &[
     ("to_uri", names::SIP_TO_URI),
     ("dst_user", names::USER_TARGET_NAME),
 ];
+/// What stands between a name and an address in Asterisk's lines.
+const FAILED_FOR: &str = "' failed for '";
 /// How scripts begin the line of a login that failed.
 const FAILED: &[&str] = &[
     "Auth error for ",
@@ -99,11 +102,10 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 
 /// ` 1(24076) LEVEL: …`: what it writes to a terminal or container; the message comes back.
 fn own_file(line: &str) -> Option<&str> {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (number, rest) = line.trim_start().split_once('(')?;
     let (pid, message) = rest.split_once(") ")?;
     let (level, _) = message.split_once(": ")?;
-    (digits(number) && digits(pid) && LEVELS.contains(&level)).then_some(message)
+    (scan::is_digits(number) && scan::is_digits(pid) && LEVELS.contains(&level)).then_some(message)
 }
 
 fn said(text: &str, out: &mut Out) -> Option<()> {
@@ -232,9 +234,14 @@ fn decode_asterisk(line: &Line<'_>, out: &mut Out) -> bool {
 }
 
 /// `Registration from 'URI' failed for 'ADDRESS:PORT' - REASON`, `Request 'REGISTER' from 'URI' failed
-/// for 'ADDRESS:PORT' (callid: ID) - REASON`.
+/// for 'ADDRESS:PORT' (callid: ID) - REASON`: the caller's words stand on both sides of his address.
 fn registration(message: &str, out: &mut Out) -> Option<()> {
-    let (head, rest) = message.rsplit_once("' failed for '")?;
+    let (head, rest) = message.split_once(FAILED_FOR)?;
+    if rest.contains(FAILED_FOR) {
+        failed("", out);
+        out.problem("a name imitates the log: neither user nor address is taken");
+        return Some(());
+    }
     let (place, reason) = rest.split_once('\'')?;
     let (_, uri) = head.split_once(" from '")?;
     let (address, port) = match scan::endpoint(place) {

@@ -320,7 +320,7 @@ fn general(text: &str) -> Option<General<'_>> {
     };
     let rest = rest.trim_start_matches([' ', '\t']);
     let (thread, rest) = rest.split_once(' ')?;
-    if thread.is_empty() || !thread.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !scan::is_digits(thread) {
         return None;
     }
     let (name, argument) = rest.split_once('\t').unwrap_or((rest.trim_end(), ""));

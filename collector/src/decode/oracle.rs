@@ -338,6 +338,7 @@ fn address(text: &str, out: &mut Out) {
 }
 
 /// A line of the listener's log.
+#[derive(Default)]
 struct Listened<'a> {
     stamp: Stamp,
     /// What the client asked for.
@@ -347,10 +348,13 @@ struct Listened<'a> {
     what: &'a str,
     service: &'a str,
     code: u32,
+    /// The client's words hold the stars that stand between the parts.
+    imitated: bool,
 }
 
-/// `22-NOV-2026 08:00:00 * … * establish * emr * 0`, read from both ends: the client's words stand in
-/// the middle and may hold stars.
+/// `22-NOV-2026 08:00:00 * ASKED * (ADDRESS=…) * establish * emr * 0`, `… * service_update * emr * 0`, and
+/// `… * ASKED * status * 0` of what an administrator told the listener. What was asked and the service are
+/// the client's words; where they make more parts than there can be, only the code is taken.
 fn listened(line: &str) -> Option<Listened<'_>> {
     let bytes = line.as_bytes();
     if bytes.get(2) != Some(&b'-') || line.get(20..23) != Some(" * ") {
@@ -363,18 +367,27 @@ fn listened(line: &str) -> Option<Listened<'_>> {
     let rest = line.get(23..)?;
     let (rest, code) = rest.rsplit_once(" * ")?;
     let code = code.trim().parse().ok()?;
-    let (rest, service) = rest.rsplit_once(" * ").unwrap_or((rest, ""));
-    let (rest, what) = rest.rsplit_once(" * ").unwrap_or(("", rest));
-    let (asked, from) = rest.rsplit_once(" * ").unwrap_or((rest, ""));
-    Some(Listened { stamp, asked, from, what, service, code })
+    let mut parts = rest.splitn(5, " * ");
+    let parts = [(); 5].map(|()| parts.next().unwrap_or_default());
+    let line = Listened { stamp, code, ..Listened::default() };
+    Some(match parts {
+        [asked, what, "", ..] if asked.starts_with('(') => Listened { asked, what, ..line },
+        [what, service, "", ..] => Listened { what, service, ..line },
+        [asked, from, what, "", _] => Listened { asked, from, what, ..line },
+        [asked, from, what, service, ""] => Listened { asked, from, what, service, ..line },
+        _ => Listened { imitated: true, ..line },
+    })
 }
 
 fn listener(line: &Listened<'_>, out: &mut Out) {
     out.dataset = Some(LISTENER);
     out.stamp(&line.stamp);
     out.word(names::EVENT_CATEGORY, "database");
+    if line.imitated {
+        out.problem("the words of the client imitate the log: nothing is taken from it");
+    }
     match line.what {
-        "establish" => out.word(names::EVENT_ACTION, "connection_received"),
+        "" | "establish" => out.word(names::EVENT_ACTION, "connection_received"),
         what => out.owned(names::EVENT_ACTION, &what.to_ascii_lowercase()),
     }
     out.outcome(line.code == 0);

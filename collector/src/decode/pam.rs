@@ -175,8 +175,16 @@ fn with_uid(text: &str) -> (&str, Option<&str>) {
     read().unwrap_or((text, None))
 }
 
-/// `logname=… uid=… euid=… tty=… ruser=… rhost=…  user=…`, in that order.
+/// `logname=… uid=… euid=… tty=… ruser=… rhost=…  user=…`, in that order. sshd never sets `ruser`; other
+/// services put the peer's word there, in front of the address.
 fn keys(text: &str, out: &mut Out) {
+    let of_sshd = text
+        .split_once(" ruser=")
+        .is_some_and(|(head, tail)| head.ends_with("ssh") && tail.starts_with(" rhost="));
+    if !of_sshd && text.matches(" rhost=").nth(1).is_some() {
+        out.problem("a name imitates the log: neither user nor address is taken");
+        return;
+    }
     let (text, user) = match text.split_once(" rhost=") {
         Some((head, tail)) => {
             let (rhost, user) = tail.split_once(' ').unwrap_or((tail, ""));

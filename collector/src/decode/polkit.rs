@@ -35,9 +35,11 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 /// `SUBJECT successfully authenticated as unix-user:ROOT to gain KIND authorization for action ACTION for
 /// CALLER [COMMAND] (owned by unix-user:NAME)`, `SUBJECT FAILED to authenticate …`.
 fn operator(rest: &str, out: &mut Out) -> Option<()> {
-    let (success, rest) = match rest.split_once(" successfully authenticated as ") {
-        Some((_, rest)) => (true, rest),
-        None => (false, rest.split_once(" FAILED to authenticate to gain ")?.1),
+    // The subject holds no blanks; the caller's command may hold any of these words.
+    let (_, told) = rest.split_once(' ')?;
+    let (success, rest) = match told.strip_prefix("successfully authenticated as ") {
+        Some(rest) => (true, rest),
+        None => (false, told.strip_prefix("FAILED to authenticate to gain ")?),
     };
     let (head, rest) = rest.split_once(" for action ")?;
     // The caller's command stands between what the daemon writes.

@@ -179,7 +179,7 @@ fn queued(id: &str, rest: &str, out: &mut Out) -> Option<()> {
     }
     if let Some(id) = rest.strip_prefix("message-id=") {
         out.event("email", "mail_identified");
-        out.some(names::EMAIL_MESSAGE_ID, angles(id));
+        out.some(names::EMAIL_MESSAGE_ID, scan::unangled(id));
         return Some(());
     }
     if let Some(rest) = rest.strip_prefix("from=") {
@@ -201,7 +201,7 @@ fn queued(id: &str, rest: &str, out: &mut Out) -> Option<()> {
         let (uid, from) = rest.split_once(" from=")?;
         out.event("email", "mail_submitted");
         out.digits(names::USER_ID, uid);
-        out.some(names::EMAIL_FROM_ADDRESS, angles(from));
+        out.some(names::EMAIL_FROM_ADDRESS, scan::unangled(from));
         return Some(());
     }
     if rest == "removed" {
@@ -232,11 +232,11 @@ fn refused(rest: &str, action: &'static str, out: &mut Out) -> Option<()> {
     out.digits(names::EVENT_CODE, code);
     out.some(names::EVENT_REASON, reason);
     let (from, rest) = envelope.split_once(" to=").unwrap_or((envelope, ""));
-    out.some(names::EMAIL_FROM_ADDRESS, angles(from));
+    out.some(names::EMAIL_FROM_ADDRESS, scan::unangled(from));
     let (to, rest) = rest.split_once(" proto=").unwrap_or((rest, ""));
-    out.some(names::EMAIL_TO_ADDRESS, angles(to));
+    out.some(names::EMAIL_TO_ADDRESS, scan::unangled(to));
     if let Some((_, greeting)) = rest.split_once(" helo=") {
-        out.some(names::HENGWEI_MAIL_HELO, angles(greeting));
+        out.some(names::HENGWEI_MAIL_HELO, scan::unangled(greeting));
     }
     Some(())
 }
@@ -297,8 +297,4 @@ fn delivered(rest: &str, out: &mut Out) -> Option<()> {
 fn envelope(text: &str) -> Option<(&str, &str)> {
     let (address, rest) = text.strip_prefix('<')?.split_once(">,")?;
     Some((address, rest))
-}
-
-fn angles(text: &str) -> &str {
-    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }

@@ -14,7 +14,8 @@
 //! Whoever connects chooses the names of user, database and application before he has proved anything,
 //! and the text form writes them bare in front of the severity. The user `a@b LOG:  connection
 //! authorized: user=postgres` makes a line that reads like a login. Such a line has a second severity,
-//! that of the refusal it really is: it is kept with the problem named, and nothing is taken from it.
+//! that of the refusal it really is: it is kept with the problem named, and nothing is taken from it but
+//! what may be a statement, since a statement may hold a severity as well.
 //! An address that stands behind names the peer chose is only believed of sessions that were let in.
 //! CSV and JSON quote what the peer writes and leave no such doubt.
 
@@ -26,7 +27,7 @@ use std::borrow::Cow;
 
 use super::out::Out;
 use super::time::{self, Stamp};
-use super::{Decoder, ISO, Line, Looks, scan};
+use super::{Decoder, ISO, Line, Looks, scan, sql};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
@@ -92,7 +93,7 @@ const MAX_PREFIX: usize = 512;
 const MIN_COMMAS: usize = 13;
 /// What the server writes where there is no name yet.
 const UNKNOWN: &str = "[unknown]";
-const AMBIGUOUS: &str = "a severity stands in the line twice, in a name that the peer chose or in a statement: nothing is taken from it";
+const AMBIGUOUS: &str = "a severity stands in the line twice, in a name that the peer chose or in a statement: nothing but a statement is taken from it";
 const NAMED_TWICE: &str =
     "a name of the prefix stands in the line twice: user and address are not taken";
 
@@ -239,11 +240,29 @@ fn plain(text: &str, carried: bool, datasets: Datasets, out: &mut Out) -> Option
         }
         out.word(names::EVENT_CATEGORY, "database");
         out.problem(AMBIGUOUS);
+        doubtful(found.level, said, datasets, out);
         return Some(());
     }
     let session = prefix_of(prefix, found.level, carried, out);
     tell(found.level, said, &session, datasets, out);
     Some(())
+}
+
+/// What is taken from a line with two severities: a statement, so that nobody hides one by writing a
+/// severity into it. Whoever invents a statement before he is let in gets an event without a user.
+fn doubtful(level: &str, said: &str, datasets: Datasets, out: &mut Out) {
+    if level == STATEMENT {
+        return sql::statement(said, out);
+    }
+    let mark = out.mark();
+    match said.strip_prefix("AUDIT: ") {
+        Some(rest) if audit::pgaudit(rest, out).is_some() => out.dataset = Some(datasets.audit),
+        _ => {
+            out.reset(mark);
+            out.dataset = Some(datasets.log);
+            let _ = message::ran(said, out);
+        }
+    }
 }
 
 /// Who the prefix says it was.
@@ -270,11 +289,10 @@ fn prefix_of<'a>(prefix: &'a str, level: &str, carried: bool, out: &mut Out) -> 
         return session;
     }
     let bracketed = prefix.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-    let number = |pid: &str| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
     let rest = match bracketed
         .map(|(pid, rest)| (pid.split_once('-').map_or(pid, |(pid, _)| pid), rest))
     {
-        Some((pid, rest)) if number(pid) => {
+        Some((pid, rest)) if scan::is_digits(pid) => {
             if !carried {
                 out.digits(names::PROCESS_PID, pid);
             }

@@ -102,7 +102,7 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 /// `1234:M 22 Nov 2026 08:00:00.123 `; version 2.8 writes `[1234] 22 Nov …` without a role.
 fn head(line: &str) -> Option<(&str, &'static str, Stamp, &str)> {
     let (pid, rest) = line.split_once(':')?;
-    if pid.len() > 10 || pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+    if pid.len() > 10 || !scan::is_digits(pid) {
         return None;
     }
     let (role, rest) = rest.split_once(' ')?;
@@ -182,13 +182,16 @@ fn message(text: &str, out: &mut Out) {
 fn monitored(line: &str) -> Option<(f64, &str, &str, &str)> {
     let (stamp, rest) = line.split_once(" [")?;
     let (seconds, micros) = stamp.split_once('.')?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if seconds.len() != 10 || micros.len() != 6 || !digits(seconds) || !digits(micros) {
+    if seconds.len() != 10
+        || micros.len() != 6
+        || !scan::is_digits(seconds)
+        || !scan::is_digits(micros)
+    {
         return None;
     }
     let (who, command) = rest.split_once("] ")?;
     let (database, client) = who.split_once(' ')?;
-    (digits(database) && command.starts_with('"')).then_some(())?;
+    (scan::is_digits(database) && command.starts_with('"')).then_some(())?;
     Some((stamp.parse().ok()?, database, client, command))
 }
 

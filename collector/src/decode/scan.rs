@@ -67,6 +67,16 @@ pub(crate) fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     Some(start.split_once(' ').map_or(start, |(value, _)| value))
 }
 
+/// Whether a text is digits and nothing else.
+pub(crate) fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// A text without the angles around it.
+pub(crate) fn unangled(text: &str) -> &str {
+    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
+}
+
 /// Bytes as lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

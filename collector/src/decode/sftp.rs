@@ -1,7 +1,8 @@
 //! What OpenSSH's SFTP server logs of files that are read, written, moved and removed over it.
 //!
-//! Paths are the client's own words, in double quotes that it escapes; what the server adds stands behind
-//! the last quote.
+//! Paths are the client's own words, in double quotes that nobody escapes; what the server adds stands
+//! behind the last quote. Where two paths stand in a line and one of them imitates what is between the two,
+//! they are kept as one.
 
 use super::out::Out;
 use super::{Decoder, Line, Looks, scan};
@@ -17,6 +18,8 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode: |line: &Line<'_>, out: &mut Out| read(line.message, out).is_some(),
 };
 
+/// What stands between the two paths of a rename.
+const BETWEEN: &str = "\" new \"";
 /// What is done to a path: the word, the action, its type.
 const OPERATIONS: &[(&str, &str, &str)] = &[
     ("opendir ", "directory_listed", "access"),
@@ -60,9 +63,14 @@ fn read(message: &str, out: &mut Out) -> Option<()> {
     }
     for (start, action) in [("rename old \"", "file_renamed"), ("symlink old \"", "file_linked")] {
         if let Some(rest) = message.strip_prefix(start) {
-            let (old, new) = rest.split_once("\" new \"")?;
+            let (old, new) = rest.split_once(BETWEEN)?;
             told(action, out);
             out.word(names::EVENT_TYPE, "change");
+            if new.contains(BETWEEN) {
+                out.problem("names that hold quotes cannot be told apart");
+                out.text(names::FILE_PATH, rest.strip_suffix('"').unwrap_or(rest));
+                return Some(());
+            }
             out.text(names::FILE_PATH, old);
             out.text(names::FILE_TARGET_PATH, new.strip_suffix('"').unwrap_or(new));
             return Some(());

@@ -45,8 +45,11 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 fn native_time(line: &str) -> Option<(f64, &str)> {
     let (stamp, rest) = line.split_once(' ')?;
     let (seconds, millis) = stamp.split_once('.')?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    (seconds.len() == 10 && millis.len() == 3 && digits(seconds) && digits(millis)).then_some(())?;
+    (seconds.len() == 10
+        && millis.len() == 3
+        && scan::is_digits(seconds)
+        && scan::is_digits(millis))
+    .then_some(())?;
     Some((stamp.parse().ok()?, rest))
 }
 
@@ -119,7 +122,7 @@ fn target(method: &str, url: &str, out: &mut Out) {
         }
     };
     let (domain, port) = match host.rsplit_once(':') {
-        Some((domain, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (domain, port),
+        Some((domain, port)) if scan::is_digits(port) => (domain, port),
         _ => (host, ""),
     };
     out.some(names::URL_DOMAIN, domain);

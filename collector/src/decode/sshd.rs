@@ -26,6 +26,9 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
+/// The reason that quotes the name the peer began with and the one he went on with.
+const USER_CHANGED: &str = ": Change of username or service not allowed: ";
+
 type Shape = fn(&str, &mut Out) -> Option<()>;
 
 /// How a message begins, and who reads what follows. The frequent ones first.
@@ -203,9 +206,22 @@ fn received_disconnect(rest: &str, out: &mut Out) -> Option<()> {
 }
 
 /// `[invalid user |authenticating user ]USER ADDRESS port N: REASON`: the reason is the server's,
-/// and the last of its kind in the line.
+/// and the last of its kind in the line. One reason quotes two names, both of the peer: there the address
+/// is the server's only where nothing else in the line looks like one.
 fn disconnecting(rest: &str, out: &mut Out) -> Option<()> {
+    if let Some((who, _)) = rest.split_once(USER_CHANGED) {
+        if rest.matches(" port ").nth(1).is_some() {
+            out.event("authentication", "ssh_disconnect");
+            out.problem("a name imitates the log: neither user nor address is taken");
+            return Some(());
+        }
+        return disconnected(who, &rest[who.len() + ": ".len()..], out);
+    }
     let (who, reason) = rest.rsplit_once(": ")?;
+    disconnected(who, reason, out)
+}
+
+fn disconnected(who: &str, reason: &str, out: &mut Out) -> Option<()> {
     let (user, address, port) = user_and_peer(who)?;
     out.event("authentication", disconnect_action(reason));
     if let Some(user) = user {

@@ -68,9 +68,9 @@ fn read(message: &str) -> Option<Switch<'_>> {
     (plain(user) && plain(target) && plain(tty)).then_some(Switch { user, target, tty, success })
 }
 
-/// `(to TARGET) USER on TTY`.
+/// `(to TARGET) USER on TTY`: the target is what was typed.
 fn util_linux(text: &str, success: bool) -> Option<Switch<'_>> {
-    let (target, rest) = text.strip_prefix("(to ")?.split_once(") ")?;
-    let (user, tty) = rest.rsplit_once(" on ")?;
+    let (rest, tty) = text.strip_prefix("(to ")?.rsplit_once(" on ")?;
+    let (target, user) = rest.rsplit_once(") ")?;
     Some(Switch { user, target, tty, success })
 }

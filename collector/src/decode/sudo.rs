@@ -20,6 +20,8 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
+const IMITATED: &str =
+    "the line may mean several commands: a directory or an argument imitates sudo's own fields";
 /// How many users an ambiguous line may mean.
 const MAX_USERS: usize = 8;
 
@@ -88,13 +90,14 @@ fn keys_of(keys: &str, out: &mut Out) -> bool {
             return true;
         }
         let (pair, behind) = rest.split_once(" ; ").unwrap_or((rest, ""));
-        let Some((key, value)) = pair.split_once('=') else { return false };
+        let (key, value) = pair.split_once('=').unwrap_or_default();
         match key {
             "TTY" => out.some(names::HENGWEI_AUTH_TTY, value),
             "PWD" => out.some(names::PROCESS_WORKING_DIRECTORY, value),
             "USER" => out.some(names::USER_EFFECTIVE_NAME, value),
             "GROUP" => out.some(names::GROUP_NAME, value),
-            _ => {}
+            "HOST" | "CWD" | "CHROOT" | "TSID" | "ENV" => {}
+            _ => out.problem(IMITATED),
         }
         if behind.is_empty() {
             return false;
@@ -104,9 +107,7 @@ fn keys_of(keys: &str, out: &mut Out) -> bool {
 }
 
 fn ambiguous(command: &str, out: &mut Out) {
-    out.problem(
-        "the line may mean several commands: a directory or an argument imitates sudo's own fields",
-    );
+    out.problem(IMITATED);
     for (at, key) in command.match_indices(" ; USER=").take(MAX_USERS) {
         let user = &command[at + key.len()..];
         let user = user.split_once(" ; ").map_or(user, |(user, _)| user);

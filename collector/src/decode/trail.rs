@@ -6,7 +6,7 @@
 //! that is not doubled or escaped; one without quotes ends at the separator, so a statement without
 //! quotes is only believed where it is the last value. A name that stands twice makes the record
 //! ambiguous: whoever wrote the statement can write `username=SYSDBA` into it, and the one who did it is
-//! then not taken from the record.
+//! then not taken from the record, only the statement is.
 
 use std::borrow::Cow;
 
@@ -121,6 +121,10 @@ pub(crate) fn write(parts: &[(Part, &str)], twice: bool, out: &mut Out) {
     if twice {
         out.word(names::EVENT_CATEGORY, "database");
         out.problem(TWICE);
+        // Else a statement with a name in it would be one that nobody sees.
+        for (_, statement) in parts.iter().filter(|(part, _)| *part == Part::Statement) {
+            sql::evidence(statement, out);
+        }
         return;
     }
     let code = said(Part::Code).filter(|code| !matches!(*code, "0" | "00000"));

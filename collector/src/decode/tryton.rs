@@ -67,8 +67,7 @@ fn entry(line: &str) -> Option<Entry<'_>> {
     }
     let (numbers, rest) = line.split_once(" [")?;
     let (process, thread) = numbers.split_once(' ')?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !(digits(process) && digits(thread)) {
+    if !(scan::is_digits(process) && scan::is_digits(thread)) {
         return None;
     }
     let (stamp, len) = iso(rest.as_bytes())?;

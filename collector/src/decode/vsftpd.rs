@@ -69,26 +69,18 @@ fn own(text: &str, out: &mut Out) -> Option<()> {
         Some(rest) => rest.split_once("] ")?,
         None => ("", text),
     };
-    let several = text.matches(CLIENT).count() > 1;
-    let last = text.rsplit_once(CLIENT)?;
-    let found = tried(last.0).map(|tried| (tried, last.1));
-    // A path that imitates a client hides what was done from the end, but not from the beginning.
-    let found = found.or_else(|| {
-        let first = text.split_once(CLIENT)?;
-        Some((tried(first.0)?, first.1))
-    });
-    let (Tried { user, success, category, action }, rest) = found?;
+    if !pid.is_empty() {
+        out.digits(names::PROCESS_PID, pid);
+    }
+    if text.matches(CLIENT).nth(1).is_some() {
+        return imitated(text, out);
+    }
+    let (head, rest) = text.split_once(CLIENT)?;
+    let Tried { user, success, category, action } = tried(head)?;
     let (address, rest) = rest.split_once('"')?;
     out.event(category, action);
     if let Some(success) = success {
         out.outcome(success);
-    }
-    if !pid.is_empty() {
-        out.digits(names::PROCESS_PID, pid);
-    }
-    if several {
-        out.problem("the client stands in the line more than once: no user or address is taken");
-        return Some(());
     }
     out.some(names::USER_NAME, user);
     match scan::address(address) {
@@ -116,6 +108,31 @@ fn own(text: &str, out: &mut Out) -> Option<()> {
     if let Some(size) = rest.strip_prefix(", ").and_then(|rest| rest.split_once(" bytes")) {
         out.digits(names::FILE_SIZE, size.0);
     }
+    Some(())
+}
+
+/// A line in which the client stands more than once: a name or a path imitates the log. What was tried is
+/// said only where it is the same from both ends, or a login that failed.
+fn imitated(text: &str, out: &mut Out) -> Option<()> {
+    let ends = [text.split_once(CLIENT)?.0, text.rsplit_once(CLIENT)?.0].map(tried);
+    let mut found = ends.iter().flatten();
+    let (first, last) = (found.next()?, found.next());
+    let refused = |tried: &&Tried<'_>| tried.action == "ftp_login" && tried.success == Some(false);
+    let certain = match last {
+        None => Some(first),
+        Some(last) if last.action == first.action && last.success == first.success => Some(first),
+        Some(last) => [first, last].into_iter().find(refused),
+    };
+    match certain {
+        Some(tried) => {
+            out.event(tried.category, tried.action);
+            if let Some(success) = tried.success {
+                out.outcome(success);
+            }
+        }
+        None => out.event("network", "ftp_message"),
+    }
+    out.problem("the client stands in the line more than once: no user or address is taken");
     Some(())
 }
 

@@ -77,9 +77,7 @@ fn readings(text: &str) -> Vec<Columns<'_>> {
             let Some(before) = text[..at].strip_suffix(',') else { continue };
             let Some((before, query)) = before.rsplit_once(',') else { continue };
             let Some((who, connection)) = before.rsplit_once(',') else { continue };
-            let number =
-                |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            if number(query) && number(connection) {
+            if scan::is_digits(query) && scan::is_digits(connection) {
                 found.push(Columns { who, connection, what, rest });
             }
         }

@@ -266,7 +266,7 @@ fn quoted_rest(text: &str, out: &mut Out) -> bool {
 }
 
 /// `statement: …`, `execute NAME: …`, `duration: 1.5 ms[  statement: …]`.
-fn ran(said: &str, out: &mut Out) -> Option<()> {
+pub(super) fn ran(said: &str, out: &mut Out) -> Option<()> {
     let mut rest = said;
     if let Some(behind) = said.strip_prefix("duration: ") {
         let (millis, behind) = behind.split_once(" ms")?;

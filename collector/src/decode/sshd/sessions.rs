@@ -92,8 +92,9 @@ pub(super) fn pam_error(rest: &str, out: &mut Out) -> Option<()> {
     Some(())
 }
 
+/// `NAME by user USER[ failed, REASON]`: the client chooses the name, accounts of the host hold no blank.
 pub(super) fn subsystem(rest: &str, out: &mut Out) -> Option<()> {
-    let (what, user) = rest.split_once(" by user ")?;
+    let (what, user) = rest.rsplit_once(" by user ")?;
     let user = user.split_once(" failed, ").map_or(user, |(user, _)| user);
     out.event("authentication", "ssh_subsystem");
     out.text(names::USER_NAME, user);
