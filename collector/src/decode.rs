@@ -271,6 +271,9 @@ const RAW: &str = "raw";
 const GAP: &str = "hengwei.gap";
 /// Names that another decoder's program logs under: sshd serves SFTP itself.
 const STAND_INS: &[(&str, &str)] = &[("internal-sftp", "sshd"), ("internal-sftp", "sshd-session")];
+/// Who may read a line that a web server wrote about a request, and what carries such lines. Many servers
+/// begin it with a header of the client's, who could make it look like the line of any product.
+const SERVED: &[&str] = &["squid", "access", "docker", "java", "python", "tryton"];
 /// The most that "message repeated N times" is believed.
 const MAX_REPEAT: u64 = 1_000_000;
 /// Wrappers within one another that are taken off a line.
@@ -603,7 +606,11 @@ impl Pass<'_> {
                 return Some(dataset);
             }
         }
+        let served = access::is_served(line.message);
         for decoder in router.of_line(line.message) {
+            if served && !SERVED.contains(&decoder.name) {
+                continue;
+            }
             if let Some(dataset) = self.attempt(decoder, line, route) {
                 return Some(dataset);
             }

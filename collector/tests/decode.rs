@@ -114,6 +114,43 @@ fn every_decoder_shows_enough() {
     );
 }
 
+/// Who may take a line of a decoder's when its program is not known: PAM's messages are PAM's whoever logs
+/// them, and what is general enough to read pairs and objects reads these as such.
+const TAKEN: &[(&str, &[&str])] = &[
+    ("dameng", &["json"]),
+    ("kingbase", &["postgresql", "json", "firewall"]),
+    ("gap_gateway", &["firewall"]),
+    ("juniper", &["firewall"]),
+    ("kamailio", &["firewall"]),
+    ("kernel", &["firewall"]),
+    ("sangfor", &["firewall"]),
+];
+
+/// The examples of all decoders from a program that nobody knows: each is its own decoder's, or nobody's.
+#[test]
+fn lines_of_a_stranger_are_not_mistaken() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
+    let sender = sender("+08:00");
+    let plain = Setting::default();
+    let mut wrong = Vec::new();
+    for log in logs_below(&root) {
+        let text = fs::read(&log).expect("readable");
+        for event in decode(&text, &Setting::beside(&log), &sender).iter(&sender) {
+            let Some(home) = event.get_text(names::HENGWEI_DECODER) else { continue };
+            let said = event.get_text(names::MESSAGE).unwrap_or(event.text());
+            let line = format!("Feb 28 08:00:00 host stranger[1]: {said}");
+            let alone = decode(line.as_bytes(), &plain, &sender);
+            let Some(alone) = alone.get(0, &sender) else { continue };
+            let Some(taker) = alone.get_text(names::HENGWEI_DECODER) else { continue };
+            let allowed = TAKEN.iter().find(|(of, _)| *of == home).map_or(&[][..], |(_, by)| by);
+            if taker != home && taker != "pam" && !allowed.contains(&taker) {
+                wrong.push(format!("{home} -> {taker}: {said}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "taken for another program's:\n{}", wrong.join("\n"));
+}
+
 fn first_difference(golden: &Path, actual: &str) -> String {
     let expected = fs::read_to_string(golden).unwrap_or_default();
     let mut lines = expected.lines().zip(actual.lines());

@@ -24,10 +24,23 @@ pub(crate) const DECODER: Decoder = Decoder {
 const APACHE: &str = "apache.access";
 const NGINX: &str = "nginx.access";
 const TOMCAT: &str = "tomcat.access";
+/// Ends of brackets that may be the stamp's.
+const MAX_STAMPS: usize = 64;
 
 /// Whether a line may be one: a bracket and a quote behind a blank, before much else.
 pub(crate) fn looks_like(line: &str) -> bool {
     if line.starts_with('{') { json::looks_like(line) } else { line.contains("] \"") }
+}
+
+/// Whether a web server wrote the line about a request: it has the server's stamp in front of the quote.
+pub(super) fn is_served(line: &str) -> bool {
+    const STAMP: usize = "22/Nov/2026:08:00:00 +0800".len();
+    let ends = memchr::memmem::find_iter(line.as_bytes(), b"] \"").take(MAX_STAMPS);
+    let stamped = |end: usize| {
+        let stamp = line.as_bytes().get(end.checked_sub(STAMP)?..end)?;
+        time::clf(stamp)
+    };
+    !line.starts_with('{') && ends.into_iter().any(|end| stamped(end).is_some())
 }
 
 /// Reads one line.
