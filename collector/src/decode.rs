@@ -91,6 +91,7 @@ mod samba;
 mod sangfor;
 mod scan;
 mod sftp;
+mod signin;
 mod sql;
 mod sqlserver;
 mod squid;
@@ -615,6 +616,10 @@ impl Pass<'_> {
                 return Some(dataset);
             }
         }
+        // What a decoder of sign-ins refuses is none to be guessed at.
+        if !owner.is_some_and(|owner| owner.security) {
+            signin::read(line, &mut self.out);
+        }
         let owner = owner?;
         self.out.security |= owner.security;
         Some(dataset_of(owner, line))
@@ -639,6 +644,7 @@ impl Pass<'_> {
         };
         if inner.is_none() {
             self.out.word(names::HENGWEI_DECODER, decoder.name);
+            signin::read_prose(decoder, line, &mut self.out);
         }
         Some(inner.unwrap_or(dataset))
     }

@@ -17,6 +17,8 @@ use hengwei_protocol::{Kind, lines};
 use serde_json::Value as Json;
 
 const CREATED: &str = "2026-03-01T00:00:00Z";
+/// The reader of lines that no decoder read, which is in no table.
+const SIGN_INS: &str = "signin";
 
 /// How a file of examples is read.
 #[derive(serde::Deserialize)]
@@ -90,21 +92,18 @@ fn every_decoder_shows_enough() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
     let sender = sender("+08:00");
     let mut lacking = Vec::new();
-    for decoder in DECODERS {
+    for decoder in DECODERS.iter().map(|decoder| decoder.name).chain([SIGN_INS]) {
         let (mut read, mut refused) = (0, 0);
-        for log in logs_below(&root).iter().filter(|log| log.starts_with(root.join(decoder.name))) {
+        for log in logs_below(&root).iter().filter(|log| log.starts_with(root.join(decoder))) {
             let lines = fs::read(log).expect("readable");
             for event in decode(&lines, &Setting::beside(log), &sender).iter(&sender) {
-                let own = event.get_text(names::HENGWEI_DECODER) == Some(decoder.name);
+                let own = event.get_text(names::HENGWEI_DECODER) == Some(decoder);
                 *(if own { &mut read } else { &mut refused }) += 1;
             }
         }
-        let hostile = root.join(decoder.name).join("hostile.log").is_file();
+        let hostile = root.join(decoder).join("hostile.log").is_file();
         if read < 5 || refused < 1 || !hostile {
-            lacking.push(format!(
-                "{}: {read} read, {refused} refused, hostile {hostile}",
-                decoder.name
-            ));
+            lacking.push(format!("{decoder}: {read} read, {refused} refused, hostile {hostile}"));
         }
     }
     assert!(
@@ -301,6 +300,29 @@ fn real_apache_logs_are_read() {
             .collect();
         assert_eq!(read, whole, "{strange:#?}");
     }
+}
+
+/// Real logs, and the examples of all decoders, hold no sign-in that nobody meant; those of character sets
+/// hold one that is.
+#[test]
+fn sign_ins_are_found_only_where_they_are() {
+    let sender = sender("");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode");
+    let meant = [SIGN_INS, "charset"].map(|folder| root.join(folder));
+    let mut logs = logs_below(&root);
+    logs.retain(|log| !meant.iter().any(|folder| log.starts_with(folder)));
+    logs.extend(corpora().map(|logs| logs_below(&logs)).unwrap_or_default());
+    let mut found = Vec::new();
+    for log in logs {
+        let bytes = fs::read(&log).expect("readable");
+        for event in decode(&bytes, &Setting::beside(&log), &sender).iter(&sender) {
+            let mut readers = event.values(names::HENGWEI_DECODER);
+            if readers.any(|reader| reader == hengwei_rules::Value::Text(SIGN_INS)) {
+                found.push(event.text().to_owned());
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

@@ -163,7 +163,12 @@ impl Out {
 
     /// Whether the record at hand has a field; for what is written last.
     pub(crate) fn has(&self, id: FieldId) -> bool {
-        self.fields.get(self.first..).unwrap_or_default().iter().any(|(known, _)| *known == id)
+        self.record().iter().any(|(known, _)| *known == id)
+    }
+
+    /// What was written of the record at hand so far.
+    pub(crate) fn record(&self) -> &[(FieldId, Value)] {
+        self.fields.get(self.first..).unwrap_or_default()
     }
 
     /// Whether the record at hand has a field of some name; for names that no constant stands for.

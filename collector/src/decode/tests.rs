@@ -572,6 +572,13 @@ const WORDS: &[&str] = &[
     "/5/",
     " -> ",
     " user = ",
+    "login failed",
+    "logged in",
+    "wrong password",
+    "登录失败",
+    "登录成功",
+    "用户",
+    "从",
 ];
 
 const STARTS: &[&str] = &[
@@ -608,4 +615,6 @@ const STARTS: &[&str] = &[
     "Nov 22 08:00:00 h fwlog: 日志类型:",
     "level=info msg=",
     "源IP：192.0.2.1，",
+    "login failed for user ",
+    "用户",
 ];
