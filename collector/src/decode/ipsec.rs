@@ -5,7 +5,8 @@
 //! refused, tunnels that come up and go down, peers that were turned away.
 //!
 //! charon does not repeat the peer's address in most lines: only those that have it say where it was. A
-//! peer's identity is its own text, between quotes or brackets, and is read up to the last of them.
+//! peer's identity is its own text, between quotes or brackets, and is read up to the last of them. Keys that
+//! do not match are no login: gateways that were set up wrong try again for ever.
 
 use std::sync::LazyLock;
 
@@ -73,12 +74,12 @@ const CHARON: &[Row] = &[
     row("EAP-MS-CHAPv2 verification failed, retry {_}", "authentication", PEER)
         .failed()
         .by("EAP_MSCHAPV2"),
-    row("tried {_} shared {_} for '{*}, but MAC mismatched", "authentication", PEER)
+    row("tried {_} shared {_} for '{*}, but MAC mismatched", "network", "ike_key_mismatch")
         .failed()
         .by("psk"),
     row("received AUTHENTICATION_FAILED notify error", "authentication", "vpn_client_login")
         .failed(),
-    row("no shared key found for {reason}", "authentication", PEER).failed(),
+    row("no shared key found for {reason}", "network", "ike_key_mismatch").failed(),
     row("no trusted {_} public key found for '{user}'", "authentication", PEER).failed(),
     row("no issuer certificate found for \"{user}\"", "authentication", PEER).failed(),
     row("no matching peer config found", "network", REFUSED).failed(),
@@ -114,7 +115,7 @@ const PLUTO: &[Row] = &[
     row("authentication failed{reason}", "authentication", PEER).failed(),
     row("authentication using {*} failed{_}", "authentication", PEER).failed(),
     row("IKE_AUTH response contained the error notification AUTHENTICATION_FAILED", "authentication", "vpn_client_login").failed(),
-    row("malformed payload in packet. Probable authentication failure (mismatch of preshared secrets?)", "authentication", PEER).failed().by("psk"),
+    row("malformed payload in packet. Probable authentication failure (mismatch of preshared secrets?)", "network", "ike_key_mismatch").failed().by("psk"),
     row("responding to {_} Mode from unknown peer {from}", "network", "ike_started").kind("start"),
     row("responding to {_} Mode", "network", "ike_started").kind("start"),
     row("initiating {reason}", "network", "ike_started").kind("start"),

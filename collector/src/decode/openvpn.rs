@@ -6,7 +6,8 @@
 //!
 //! The peer stands before each message; its name there is that of its certificate, and kept unless the
 //! message names a user. A name that a certificate brings may hold anything: the address is what stands
-//! behind the last `/` before the message.
+//! behind the last `/` before the message. A certificate that is refused counts as no login: a client whose
+//! own has expired tries again every few seconds, and guesses nothing.
 
 use std::sync::LazyLock;
 
@@ -128,16 +129,16 @@ const ROWS: &[Row] = &[
     .kind("denied"),
     row(
         "VERIFY ERROR: depth={_} error=certificate has expired: {reason}",
-        "authentication",
+        "network",
         CERTIFICATE,
     )
     .failed(),
-    row("VERIFY ERROR: {reason}", "authentication", CERTIFICATE).failed(),
-    row("VERIFY KU ERROR{reason}", "authentication", CERTIFICATE).failed(),
-    row("VERIFY EKU ERROR{reason}", "authentication", CERTIFICATE).failed(),
-    row("VERIFY SCRIPT ERROR: {reason}", "authentication", CERTIFICATE).failed(),
-    row("VERIFY CRL: {reason}", "authentication", CERTIFICATE).failed(),
-    row("CRL CHECK FAILED: {reason}", "authentication", CERTIFICATE).failed(),
+    row("VERIFY ERROR: {reason}", "network", CERTIFICATE).failed(),
+    row("VERIFY KU ERROR{reason}", "network", CERTIFICATE).failed(),
+    row("VERIFY EKU ERROR{reason}", "network", CERTIFICATE).failed(),
+    row("VERIFY SCRIPT ERROR: {reason}", "network", CERTIFICATE).failed(),
+    row("VERIFY CRL: {reason}", "network", CERTIFICATE).failed(),
+    row("CRL CHECK FAILED: {reason}", "network", CERTIFICATE).failed(),
     row("VERIFY OK: {reason}", "network", CERTIFICATE).ok(),
     row("TLS: Initial packet from [AF_INET]{peer}, sid={_} {_}", "network", "vpn_connection")
         .kind("start"),
