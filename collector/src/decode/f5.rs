@@ -124,8 +124,7 @@ fn bigip(line: &Line<'_>, out: &mut Out) -> bool {
     out.word(names::OBSERVER_VENDOR, "F5");
     out.text(names::EVENT_CODE, number);
     gear::severity(severity, out);
-    let _read = SAID.read(message, out);
-    true
+    SAID.read(message, out).is_some() || line.program.is_some()
 }
 
 #[cfg(test)]

@@ -93,7 +93,9 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
         return false;
     }
     let mut facts = network::read(line.message, style, dialect, out);
-    if !facts.enough() {
+    // Applications tell of logins, too; what has Chinese keys or a VPN in it is an appliance's.
+    let remote = || !line.message.is_ascii() || line.message.contains("vpn");
+    if !(facts.enough() || remote() && facts.tells_of_login()) {
         return false;
     }
     if let Some(word) = verdict_before(line.message) {

@@ -157,23 +157,26 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Whether the line says enough to be an appliance's: ends of a connection, or a login and how it
-    /// went. A program that logs who did what from where has as many words for it, but a level of programs,
-    /// and no end of a connection.
+    /// Whether the line says enough to be an appliance's. A program that logs who did what from where has
+    /// as many words for it, but a level of programs, and no end of a connection.
     pub(crate) fn enough(&self) -> bool {
         let told = |side: Side| self.addresses[side as usize] != Told::Nothing;
         let ends = [Side::Source, Side::Destination, Side::SourceNat, Side::DestinationNat];
         let ends = ends.into_iter().any(told);
+        (ends || told(Side::Peer) && !self.program_level) && self.weight >= ENOUGH
+    }
+
+    /// Whether the line tells of somebody's login, from where and how it went: little, and all there is.
+    pub(crate) fn tells_of_login(&self) -> bool {
         let said = [self.kind, self.operation, self.result, self.text];
-        let login = || {
-            let named = self.user != Told::Nothing;
-            let told = said.iter().flatten().any(|text| {
-                matches!(words::happening(text), Some(Happening::Login | Happening::Logout))
-            });
-            named && told && said.iter().flatten().any(|text| words::success(text).is_some())
-        };
-        (ends || told(Side::Peer) && !self.program_level)
-            && (self.weight >= ENOUGH || self.weight + 1 == ENOUGH && login())
+        let mut said = said.iter().flatten();
+        let login = said.clone().any(|text| {
+            matches!(words::happening(text), Some(Happening::Login | Happening::Logout))
+        });
+        let any = self.addresses.iter().any(|told| *told != Told::Nothing);
+        any && login
+            && self.user != Told::Nothing
+            && said.any(|text| words::success(text).is_some())
     }
 
     /// Whether the line tells of something that a gap gateway carries across, which are then named.

@@ -127,12 +127,8 @@ const ROWS: &[Row] = &[
         "vpn_bad_source",
     )
     .kind("denied"),
-    row(
-        "VERIFY ERROR: depth={_} error=certificate has expired: {reason}",
-        "network",
-        CERTIFICATE,
-    )
-    .failed(),
+    row("VERIFY ERROR: depth={_} error=certificate has expired: {reason}", "network", CERTIFICATE)
+        .failed(),
     row("VERIFY ERROR: {reason}", "network", CERTIFICATE).failed(),
     row("VERIFY KU ERROR{reason}", "network", CERTIFICATE).failed(),
     row("VERIFY EKU ERROR{reason}", "network", CERTIFICATE).failed(),
@@ -161,15 +157,12 @@ const ROWS: &[Row] = &[
 static SAID: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(ROWS));
 
 fn looks_like(line: &str) -> bool {
-    let head = line.get(..line.floor_char_boundary(HEAD)).unwrap_or_default();
-    [
-        "[AF_INET",
-        " TLS: Username/Password auth",
-        " TLS Auth Error: Auth Username",
-        "MULTI_sva: pool returned ",
-    ]
-    .iter()
-    .any(|sign| head.contains(sign))
+    const SIGNS: &[&str] =
+        &["[AF_INET", " TLS: ", " TLS Auth Error: ", " TLS Error: ", " VERIFY ", " MULTI"];
+    let message = stamped(line).map_or(line, |(_, message)| message);
+    let Some((_, rest)) = before(message) else { return false };
+    let head = message.get(..message.floor_char_boundary(HEAD)).unwrap_or_default();
+    !rest.is_empty() && SIGNS.iter().any(|sign| head.contains(sign))
 }
 
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {

@@ -117,6 +117,8 @@ static GUARD: LazyLock<Phrases> = LazyLock::new(|| Phrases::new(GUARDED));
 
 /// Commas before the version of IP.
 const COMMON: usize = 8;
+/// The digits of a rule's number, and a comma.
+const MAX_NUMBER: usize = 11;
 /// What is looked at of a line that nothing else speaks for.
 const HEAD: usize = 160;
 
@@ -126,6 +128,10 @@ fn looks_like(line: &str) -> bool {
         Some(b'/') => head.contains(".php: "),
         Some(b'u') => head.starts_with("user ") && head.contains(" for WebGui ["),
         _ => {
+            // The number of a rule is short, and dates have no comma so early.
+            if !head.as_bytes().iter().take(MAX_NUMBER).any(|byte| *byte == b',') {
+                return false;
+            }
             let mut values = head.split(',').skip(6);
             matches!(values.next(), Some("pass" | "block" | "nat" | "rdr" | "binat"))
                 && matches!(values.next(), Some("in" | "out"))

@@ -29,6 +29,7 @@ pub(crate) const ESXI: Decoder = Decoder {
         "Rhttpproxy",
         "rhttpproxy",
         "ESXShell",
+        "shell",
         "DCUI",
         "hostd-probe",
         "Fdm",
@@ -37,10 +38,7 @@ pub(crate) const ESXI: Decoder = Decoder {
         "esxtokend",
     ],
     paths: &["hostd.log", "vobd.log", "vmkernel.log"],
-    looks: Looks {
-        first: b"[",
-        test: |line| line.starts_with("[esx.") || line.starts_with("[root]: "),
-    },
+    looks: Looks { first: b"[", test: |line| line.starts_with("[esx.") },
     security: false,
     decode,
 };
