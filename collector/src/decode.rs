@@ -65,6 +65,7 @@ mod mysql;
 mod nas;
 mod netfilter;
 mod network;
+mod node;
 mod nsfocus;
 mod ocserv;
 mod openldap;
@@ -243,6 +244,7 @@ pub const DECODERS: &[Decoder] = &[
     consoles::XRDP,
     consoles::WEBMIN,
     consoles::JUMPSERVER,
+    node::DECODER,
     webapps::PHP,
     webapps::GIN,
     weblogic::WEBLOGIC,

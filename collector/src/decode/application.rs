@@ -22,6 +22,7 @@
 //! feed to a log can write a whole line, logger included, as in every log of lines.
 
 mod head;
+mod level;
 pub(super) mod said;
 
 use super::out::Out;
@@ -51,7 +52,6 @@ pub(crate) const DECODER: Decoder = Decoder {
         "cassandra",
         "hadoop",
         "django",
-        "nodejs",
         "rails",
         "laravel",
         "cas",
@@ -93,7 +93,6 @@ const PATHS: &[(&str, &str)] = &[
     ("cloudera", "hadoop"),
     ("django", "django"),
     ("laravel", "laravel"),
-    ("/.pm2/", "nodejs"),
     ("/cas.log", "cas"),
 ];
 /// Products by how a logger begins.

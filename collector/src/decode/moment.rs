@@ -186,6 +186,7 @@ impl<'a> Cursor<'a> {
         let separator = match self.byte(0)? {
             b'-' => "-",
             b'/' => "/",
+            b'.' => ".",
             b' ' => " ",
             _ => return None,
         };
@@ -197,12 +198,16 @@ impl<'a> Cursor<'a> {
             let year = i16::try_from(self.number(4, 4)?).ok()?;
             return Date::of(year, month.into(), first);
         }
-        if separator != "/" {
+        if separator == " " {
             return None;
         }
         let second = self.number(1, 2)?;
-        self.skip("/").then_some(())?;
+        self.skip(separator).then_some(())?;
         let year = i16::try_from(self.number(4, 4)?).ok()?;
+        if separator == "." {
+            // Nobody puts the month first and dots behind.
+            return Date::of(year, second, first);
+        }
         match (first, second) {
             (13.., _) => Date::of(year, second, first),
             (_, 13..) => Date::of(year, first, second),
@@ -420,6 +425,8 @@ mod tests {
             ("11/22/2026 08:00:00 x", "2026-11-22 8:0:0.0| x"),
             ("22/11/2026 08:00:00 x", "2026-11-22 8:0:0.0| x"),
             ("11/12/2026 08:00:00 x", "?| x"),
+            ("11-12-2026 08:00:00 x", "?| x"),
+            ("11.12.2026 08:00:00 x", "2026-12-11 8:0:0.0| x"),
         ] {
             assert_eq!(said(text).as_deref(), Some(expected), "{text}");
         }

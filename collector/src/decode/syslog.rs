@@ -26,6 +26,11 @@ const LEVELS: &[&str] = &[
     "CRITICAL", "FATAL", "PANIC",
 ];
 
+/// Whether a word is a level, bare or in brackets.
+fn is_level(word: &str) -> bool {
+    LEVELS.contains(&word.strip_prefix('[').and_then(|word| word.strip_suffix(']')).unwrap_or(word))
+}
+
 /// What is left of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header<'a> {
@@ -136,9 +141,9 @@ fn host_and_tag<'a>(rest: &'a str, syslog: bool, out: &mut Out) -> Option<Header
         return bare(message);
     }
     let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
-    // A level may stand there too, `[error]`; in brackets a host is an address.
+    // A level may stand there too; in brackets a host is an address.
     let bracketed = first.starts_with('[') && !first.contains(':');
-    if first.is_empty() || first.len() > MAX_NAME || LEVELS.contains(&first) || bracketed {
+    if first.is_empty() || first.len() > MAX_NAME || is_level(first) || bracketed {
         return None;
     }
     // `[error] <0.1.0> text`, `16[IKE] text`, `system,info text`: no host is called so.

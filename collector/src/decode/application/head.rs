@@ -7,6 +7,7 @@
 
 use super::super::moment;
 use super::super::time::{self, Stamp};
+use super::level::{LETTERS, level};
 
 /// Pieces of a head.
 const MAX_PIECES: usize = 9;
@@ -16,62 +17,6 @@ const MAX_PIECE: usize = 160;
 const DJANGO: &str = "django.";
 /// Names in a row before a level.
 const MAX_NAMES: usize = 3;
-
-/// Levels by their name in capitals, and as we say them.
-const LEVELS: &[(&str, &str)] = &[
-    ("INFO", "info"),
-    ("ERROR", "error"),
-    ("WARN", "warn"),
-    ("DEBUG", "debug"),
-    ("WARNING", "warning"),
-    ("TRACE", "trace"),
-    ("FATAL", "fatal"),
-    ("CRITICAL", "critical"),
-    ("NOTICE", "notice"),
-    ("SEVERE", "severe"),
-    ("ALERT", "alert"),
-    ("EMERGENCY", "emergency"),
-    ("PANIC", "panic"),
-    ("INFORMATION", "info"),
-    ("INFORMATIONAL", "info"),
-    ("VERBOSE", "trace"),
-    ("CONFIG", "config"),
-    ("FINE", "fine"),
-    ("FINER", "finer"),
-    ("FINEST", "finest"),
-    ("INF", "info"),
-    ("ERR", "error"),
-    ("WRN", "warn"),
-    ("DBG", "debug"),
-    ("FTL", "fatal"),
-    ("TRC", "trace"),
-    ("CRIT", "critical"),
-    ("EMERG", "emergency"),
-    ("EROR", "error"),
-    ("DEBU", "debug"),
-    ("FATA", "fatal"),
-    ("EDIAG", "error"),
-    ("WDIAG", "warn"),
-];
-/// Levels in Chinese; the longer before those they begin with.
-const CHINESE: &[(&str, &str)] = &[
-    ("信息", "info"),
-    ("提示", "info"),
-    ("一般", "info"),
-    ("警告", "warning"),
-    ("告警", "warning"),
-    ("错误", "error"),
-    ("异常", "error"),
-    ("严重", "severe"),
-    ("致命", "fatal"),
-    ("调试", "debug"),
-    ("跟踪", "trace"),
-    ("配置", "config"),
-    ("详细", "fine"),
-];
-/// Levels of one letter, where there is only room for a letter.
-const LETTERS: &[(u8, &str)] =
-    &[(b'I', "info"), (b'W', "warn"), (b'E', "error"), (b'D', "debug"), (b'F', "fatal")];
 
 /// What a head says.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -138,7 +83,7 @@ impl<'a> Reader<'a> {
         if !self.complete() {
             return None;
         }
-        self.head.said = self.rest.trim_start_matches([' ', '\t', '|', ':']);
+        self.head.said = self.rest.trim_start_matches([' ', '\t', '|', ':', ',', ';']);
         // Kafka's pattern ends in the logger: `started (kafka.server.KafkaServer)`.
         if self.head.logger.is_empty()
             && let Some((said, logger)) =
@@ -262,7 +207,10 @@ impl<'a> Reader<'a> {
 
     /// A word without brackets.
     fn word(&mut self, columns: bool) -> Step {
-        let end = self.rest.find([' ', '\t', '|']).unwrap_or(self.rest.len());
+        let levelled = !self.head.level.is_empty();
+        let ends =
+            |char| matches!(char, ' ' | '\t' | '|') || !levelled && matches!(char, ',' | ';');
+        let end = self.rest.find(ends).unwrap_or(self.rest.len());
         let Some((word, behind)) = self.rest.split_at_checked(end) else { return Step::Refused };
         if word.is_empty() || word.len() > MAX_PIECE {
             return self.stop();
@@ -309,7 +257,20 @@ impl<'a> Reader<'a> {
 
     /// A word while no level was met: a level, a number, or a name that a separator ends.
     fn before_level(&mut self, word: &'a str, behind: &'a str, columns: bool) -> Step {
-        let ended = columns || behind.starts_with(['|', '\t']) || word.ends_with(':');
+        let ended = columns || behind.starts_with(['|', '\t', ',', ';']) || word.ends_with(':');
+        if let Some(level) = word.strip_prefix("level=").and_then(|word| level(word, true)) {
+            self.head.level = level;
+            self.rest = behind;
+            return Step::Goes;
+        }
+        // Jetty: `:INFO:oejs.Server:main: started`.
+        if let Some((first, _)) = word.split_once(':').filter(|(_, more)| !more.is_empty())
+            && let Some(level) = level(first, true)
+        {
+            self.head.level = level;
+            self.rest = self.rest.get(first.len() + 1..).unwrap_or_default();
+            return Step::Goes;
+        }
         if let Some(level) = level(word, ended) {
             self.head.level = level;
             self.rest = behind;
@@ -338,7 +299,14 @@ impl<'a> Reader<'a> {
             return Step::Refused;
         }
         let dashed = behind.starts_with(" - ") || behind.starts_with(" [");
-        let thread = word == "main" || word.contains(['-', '.', '_', '#', '/']);
+        // `app INFO`: one word in small letters between a stamp and a level in capitals.
+        let next = behind.trim_start_matches(' ').split(' ').next().unwrap_or_default();
+        let small = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let thread = word.contains(['-', '.', '_', '#', '/'])
+            || small
+                && self.names == 1
+                && self.head.thread.is_empty()
+                && level(next, false).is_some();
         if is_name(word.trim_end_matches(':')) && (ended || dashed || thread) {
             self.named(word.trim_end_matches(':'));
             self.rest = behind;
@@ -391,30 +359,6 @@ fn uniform(text: &str) -> Option<Head<'_>> {
     let said = said.strip_suffix("|#]").unwrap_or(said);
     let logger = if is_name(logger) { logger } else { "" };
     rest.is_empty().then(|| Head { stamp, level, logger, said, ..Head::default() })
-}
-
-/// A level. One in lower case is a word like any other, unless something ends it.
-fn level(word: &str, ended: bool) -> Option<&'static str> {
-    let word = word.trim_end_matches(':').trim_matches(['<', '>', '*']);
-    if word.len() > 24 {
-        return None;
-    }
-    if let [letter] = word.as_bytes() {
-        let known = LETTERS.iter().find(|(known, _)| known == letter);
-        return known.filter(|_| ended).map(|(_, level)| *level);
-    }
-    let first = word.as_bytes().first()?;
-    if !first.is_ascii() {
-        return CHINESE.iter().find(|(known, _)| *known == word).map(|(_, level)| *level);
-    }
-    let capital = first.is_ascii_uppercase();
-    // `Error` begins sentences as well: it needs an end of its own, `ERROR` does not.
-    let whole = word.bytes().all(|byte| byte.is_ascii_uppercase());
-    if !whole && !ended || !whole && !capital && !word.bytes().all(|byte| byte.is_ascii_lowercase())
-    {
-        return None;
-    }
-    LEVELS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, level)| *level)
 }
 
 /// Text in brackets at the beginning, and what follows them.

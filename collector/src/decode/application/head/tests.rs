@@ -9,6 +9,14 @@ fn said(line: &str) -> Option<[&str; 5]> {
 #[test]
 fn heads() {
     for (line, expected) in [
+        ("2026-11-22 08:00:00 app INFO x", ["info", "", "app", "", "x"]),
+        ("2026-11-22 08:00:00.123;INFO;x", ["info", "", "", "", "x"]),
+        ("2026-11-22 08:00:00.123, INFO, x", ["info", "", "", "", "x"]),
+        ("2026-11-22 08:00:00.123 level=info x", ["info", "", "", "", "x"]),
+        (
+            "2026-11-22 08:00:00.123:INFO:oejs.Server:main: x",
+            ["info", "oejs.Server:main", "", "", "x"],
+        ),
         (
             "[2026-11-22 08:00:00 123] [INFO] [main] [core] [all started]",
             ["info", "", "main", "", "all started"],
