@@ -161,13 +161,23 @@ fn xrdp(line: &Line<'_>, out: &mut Out) -> Option<()> {
         let (user, address) = rest.rsplit_once(" ip=")?;
         login(false, user, address, out);
     } else if let Some(rest) = said.strip_prefix("++ ") {
-        // `created session (access granted): username NAME, ip ADDRESS:PORT - socket: 12`.
-        let (what, rest) = rest.split_once(": username ")?;
-        let (user, address) = rest.rsplit_once(", ip ")?;
+        // `created session (access granted): username NAME, ip ADDRESS:PORT - socket: 12`, and
+        // `reconnected session: username NAME, display :10.0, session_pid 811, ip ADDRESS`.
+        let (what, rest) = rest.split_once(": ")?;
+        let rest = rest.trim_start().strip_prefix("username ")?;
+        let (user, address) = rest.rsplit_once(", ip ").unwrap_or((rest, ""));
+        let user = user.rsplit_once(", display :").map_or(user, |(user, _)| user);
         let address = address.split(" - ").next().unwrap_or(address);
-        if what.starts_with("created session") || what.starts_with("reconnected session") {
-            login(true, user, address, out);
+        match what.split(' ').next()? {
+            "created" | "reconnected" => login(true, user, address, out),
+            "terminated" => {
+                out.event("session", "session_ended");
+                out.some(names::USER_NAME, user);
+            }
+            _ => {}
         }
+    } else if let Some(user) = said.strip_prefix("Username or password error for user: ") {
+        login(false, user, "", out);
     } else if let Some((_, rest)) = said.split_once("connection received from ") {
         out.event("network", "connection_accepted");
         if let Some((Some(address), port)) = scan::peer(rest) {
@@ -186,7 +196,8 @@ fn login(success: bool, user: &str, address: &str, out: &mut Out) {
     out.outcome(success);
     out.some(names::USER_NAME, user);
     let whole = scan::address(address);
-    let found = whole.or_else(|| scan::address(address.rsplit_once(':')?.0));
+    let found = whole.or_else(|| scan::endpoint(address).map(|(address, _)| address));
+    let found = found.or_else(|| scan::address(address.rsplit_once(':')?.0));
     if let Some(address) = found {
         out.address(names::SOURCE_IP, address);
     }

@@ -88,6 +88,7 @@ fn fail2ban(line: &Line<'_>, out: &mut Out) -> Option<()> {
     out.some(names::RULE_NAME, jail);
     let actions = [
         ("Restore Ban ", "ban", "denied"),
+        ("Reban ", "ban", "denied"),
         ("Ban ", "ban", "denied"),
         ("Unban ", "unban", "allowed"),
         ("Found ", "attempt_found", "info"),
@@ -145,8 +146,21 @@ fn snoopy(text: &str, out: &mut Out) -> Option<()> {
     }
     let value = |key: &str| scan::value(head, key).filter(|value| *value != "(undefined)");
     let number = |id: &&str| id.parse::<u32>().is_ok();
-    if let Some(uid) = value("uid:").filter(number) {
-        out.digits(names::USER_ID, uid);
+    if let Some(uid) = value("uid:") {
+        // Debian's pattern: `uid:li(1000)/root(0)`, the user and the one he acts as.
+        let (real, effective) = uid.split_once('/').unwrap_or((uid, ""));
+        match named(real) {
+            Some((name, id)) => {
+                out.some(names::USER_NAME, name);
+                out.digits(names::USER_ID, id);
+                if let Some((name, id)) = named(effective) {
+                    out.some(names::USER_EFFECTIVE_NAME, name);
+                    out.digits(names::USER_EFFECTIVE_ID, id);
+                }
+            }
+            None if number(&uid) => out.digits(names::USER_ID, uid),
+            None => {}
+        }
     }
     if let Some(euid) = value("euid:").filter(number) {
         out.digits(names::USER_EFFECTIVE_ID, euid);
@@ -172,6 +186,14 @@ fn snoopy(text: &str, out: &mut Out) -> Option<()> {
         if let Some((_, folder)) = before.split_once(" cwd:") {
             out.some(names::PROCESS_WORKING_DIRECTORY, folder);
         }
+    } else if let Some((_, folder)) = head.split_once(" cwd:") {
+        out.some(names::PROCESS_WORKING_DIRECTORY, folder);
     }
     Some(())
+}
+
+/// `li(1000)`: the name and the number.
+fn named(text: &str) -> Option<(&str, &str)> {
+    let (name, id) = text.strip_suffix(')')?.rsplit_once('(')?;
+    id.parse::<u32>().is_ok().then_some((name, id))
 }

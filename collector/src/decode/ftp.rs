@@ -98,6 +98,7 @@ fn proftpd_said(said: &str, out: &mut Out) {
             (": Login successful.", Some(true)),
             (": no such user found from ", Some(false)),
             (" (Login failed)", Some(false)),
+            (": Limit access denies login", Some(false)),
         ];
         for (end, success) in ends {
             let Some((user, reason)) = rest.rsplit_once(end) else { continue };
@@ -119,18 +120,14 @@ fn proftpd_said(said: &str, out: &mut Out) {
         () if said.starts_with("SECURITY VIOLATION") => {
             out.event("authentication", "ftp_login");
             out.outcome(false);
-            if said.contains(": Root login attempted") || said.contains(": root login attempted") {
+            if said.contains(": Root login attempted") {
                 out.word(names::USER_NAME, "root");
             }
             return;
         }
         () if said.starts_with("Maximum login attempts") => "ftp_attempts_exceeded",
-        () if said.starts_with("FTP session opened") || said.starts_with("SSH2 session opened") => {
-            "ftp_connect"
-        }
-        () if said.starts_with("FTP session closed") || said.starts_with("SSH2 session closed") => {
-            "ftp_disconnect"
-        }
+        () if said.ends_with(" session opened.") => "ftp_connect",
+        () if said.ends_with(" session closed.") => "ftp_disconnect",
         () => "ftp_message",
     };
     out.event("network", action);

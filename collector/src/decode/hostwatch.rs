@@ -63,6 +63,7 @@ fn storage(text: &str, out: &mut Out) -> Option<()> {
         ("remaining active paths: 0", "paths_lost", Some(false)),
         ("remaining active paths", "path_changed", None),
         ("reinstated", "path_restored", Some(true)),
+        ("reached critical limit", "disk_too_hot", Some(false)),
         ("Temperature", "disk_temperature", None),
         ("SMART Prefailure Attribute", "disk_attribute_changed", None),
         ("SMART Usage Attribute", "disk_attribute_changed", None),
