@@ -40,7 +40,7 @@ const ROWS: &[Row] = &[
         .kind("denied"),
     row(
         "added IP '{ip}' (with score {_}) to ban list{*}",
-        "intrusion_detection",
+        "network",
         "address_blocked",
     )
     .kind("denied"),

@@ -33,6 +33,8 @@ pub(crate) const STORMSHIELD: Decoder = Decoder {
 
 const SONIC: Dialect = Dialect { vendor: "sonicwall", own: of_sonicwall };
 const STORM: Dialect = Dialect { vendor: "stormshield", own: of_stormshield };
+/// The severity of what is only possible.
+const UNSURE: i64 = 3;
 /// How far into a line its own signs are.
 const HEAD: usize = 192;
 
@@ -107,7 +109,13 @@ fn decode(line: &Line<'_>, dialect: Dialect, vendor: &'static str, out: &mut Out
                 facts.set_attack(text);
                 facts.set_happening(Happening::Attack);
             }
-            _ if text.contains("scan detected") => facts.set_attack(text),
+            _ if text.contains("scan detected") => {
+                facts.set_attack(text);
+                // It says itself that it is not sure.
+                if text.starts_with("Possible") {
+                    out.integer(names::EVENT_SEVERITY, UNSURE);
+                }
+            }
             _ => {
                 // `Connection Opened`, `TCP connection dropped`.
                 if words::verdict(text).is_some_and(|verdict| verdict.kind.is_some()) {

@@ -82,7 +82,10 @@ fn configured(text: &str, out: &mut Out) {
 fn ruijie(name: &str, text: &str, out: &mut Out) {
     login(name.ends_with("SUCCESS"), out);
     let Some((who, place)) = text.rsplit_once(" from ") else { return };
-    let user = who.strip_prefix("User ").and_then(|who| who.strip_suffix(" login"));
+    let user = who.strip_prefix("User ").and_then(|who| {
+        let ends = [" failed to login", " login", " logged in"];
+        ends.iter().find_map(|end| who.strip_suffix(end))
+    });
     out.some(names::USER_NAME, user.unwrap_or_default().trim());
     let place = place.split(' ').next().unwrap_or_default().trim_end_matches(['.', ',']);
     let address = match place.strip_suffix(')').and_then(|place| place.rsplit_once('(')) {
