@@ -24,7 +24,9 @@ mod signing;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::out::Out;
@@ -83,6 +85,9 @@ pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
 
 /// The object behind the name of one of JumpServer's logs, and that name: `login_log - {…}`.
 fn named(text: &str) -> Option<(&str, &str)> {
+    if text.starts_with(['{', '@']) {
+        return None;
+    }
     let at = text.as_bytes().iter().take(MAX_NAME).position(|byte| *byte == b' ')?;
     let (name, rest) = text.split_at_checked(at)?;
     let body = rest.strip_prefix(" - ").filter(|body| body.starts_with('{'))?;
@@ -98,10 +103,19 @@ fn read(text: &str, out: &mut Out) -> bool {
     whole
 }
 
-/// Whether a line holds a mark; such as a key with its quotes and colon, which no value can hold, as JSON
-/// escapes quotes.
-pub(crate) fn holds(line: &str, mark: &str) -> bool {
-    memchr::memmem::find(line.as_bytes(), mark.as_bytes()).is_some()
+/// Something that lines of a product hold, such as a key with its quotes and colon, which no value can
+/// hold, as JSON escapes quotes. Made once: what a search prepares costs more than the search.
+pub(crate) struct Mark(LazyLock<Finder<'static>>);
+
+impl Mark {
+    pub(crate) const fn new(make: fn() -> Finder<'static>) -> Mark {
+        Mark(LazyLock::new(make))
+    }
+
+    /// Whether a line holds it.
+    pub(crate) fn is_in(&self, line: &str) -> bool {
+        self.0.find(line.as_bytes()).is_some()
+    }
 }
 
 /// Dates a line by text or a number of seconds or milliseconds; true when it is a date.

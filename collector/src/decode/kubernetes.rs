@@ -12,9 +12,11 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
+
 use super::json::places::Place::{self, Both, Nothing, Own, Special, To};
 use super::json::places::Places;
-use super::json::{self, Scalar};
+use super::json::{self, Mark, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access, scan, time};
 use crate::event::names;
@@ -71,8 +73,10 @@ const PLACES: &[(&str, Place)] = &[
 
 static TABLE: LazyLock<Places> = LazyLock::new(|| Places::new("kubernetes.audit", PLACES));
 
+static VERSION: Mark = Mark::new(|| Finder::new("\"audit.k8s.io/"));
+
 fn looks_like(line: &str) -> bool {
-    json::holds(line, "\"audit.k8s.io/")
+    VERSION.is_in(line)
 }
 
 #[derive(Default)]

@@ -15,9 +15,11 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
+
 use super::json::places::Place::{self, Both, Lower, Nothing, Protocol, Special, To};
 use super::json::places::Places;
-use super::json::{self, Scalar};
+use super::json::{self, Mark, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access, time};
 use crate::event::{FieldId, names};
@@ -172,9 +174,10 @@ const PLACES: &[(&str, Place)] = &[
 
 static TABLE: LazyLock<Places> = LazyLock::new(|| Places::new("suricata.eve", PLACES));
 
+static EVENT_TYPE: Mark = Mark::new(|| Finder::new("\"event_type\":"));
+
 fn looks_like(line: &str) -> bool {
-    json::holds(line, "\"event_type\":")
-        && (json::holds(line, "\"flow_id\":") || json::holds(line, "\"stats\":{"))
+    EVENT_TYPE.is_in(line) && (line.contains("\"flow_id\":") || line.contains("\"stats\":{"))
 }
 
 /// What of a line was seen.

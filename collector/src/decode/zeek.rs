@@ -15,8 +15,10 @@
 
 mod places;
 
+use memchr::memmem::Finder;
+
 use super::json::places::Place;
-use super::json::{self, Once, Scalar};
+use super::json::{self, Mark, Once, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access};
 use crate::event::names;
@@ -60,11 +62,16 @@ pub(crate) const DECODER: Decoder = Decoder {
 /// A week: what lasts longer is no duration.
 const MAX_SECONDS: f64 = 604_800.0;
 
+static ORIGINATOR: Mark = Mark::new(|| Finder::new("orig_h\":"));
+
 fn looks_like(line: &str) -> bool {
+    if ORIGINATOR.is_in(line) {
+        return true;
+    }
     // Of a file, a certificate or a scan no connection is named.
     let first = line.starts_with("{\"ts\":") || line.starts_with("{\"_path\":");
     let alone = ["\"_path\":\"", "\"certificate.serial\":", "\"tx_hosts\":"];
-    json::holds(line, "orig_h\":") || first && alone.iter().any(|mark| json::holds(line, mark))
+    first && alone.iter().any(|mark| line.contains(mark))
 }
 
 /// What of a line was seen.
@@ -123,7 +130,7 @@ fn log_of(line: &Line<'_>) -> Option<&'static Log> {
         .and_then(named)
         .or_else(|| named(stem).filter(|log| !log.name.is_empty()))
         .or_else(|| {
-            let held = |log: &&Log| log.marks.iter().any(|mark| json::holds(line.message, mark));
+            let held = |log: &&Log| log.marks.iter().any(|mark| line.message.contains(mark));
             LOGS.iter().find(held)
         })
         .or_else(|| named(""))

@@ -5,7 +5,7 @@
 //! `action`, so it takes more than for pairs in syslog: two ends of a connection and a port, a protocol, a
 //! policy or a decision; or one end and the name or kind of an attack. A word for "no attack" is none.
 
-use super::roles::Key;
+use super::roles::{self, Key};
 use super::shapes::Picture;
 use crate::decode::network::{self, Dialect, Facts, Meaning};
 use crate::decode::out::Out;
@@ -24,9 +24,10 @@ const MAX_VALUES: usize = 256;
 
 /// Says what a line tells of a connection or an attack; its dataset when it does.
 pub(super) fn conclude(picture: &Picture<'_>, out: &mut Out) -> Option<&'static str> {
-    let [source, destination] = picture.ends;
+    let told = |what: u8| picture.traits & what != 0;
+    let (source, destination) = (told(roles::SOURCE), told(roles::DESTINATION));
     let between = source && destination && picture.meanings > network::ENOUGH;
-    let attacked = picture.attacks > 0
+    let attacked = told(roles::ATTACK)
         && (source || destination || picture.has(Key::Client) || picture.has(Key::Peer));
     if !between && !attacked {
         return None;

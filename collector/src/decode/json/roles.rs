@@ -65,18 +65,31 @@ pub(super) enum Key {
 /// How many there are.
 pub(super) const KEYS: usize = Key::Reason as usize + 1;
 
+/// The names of a line's fields are one of these: an end of a connection, an attack, a name that objects of a
+/// known product have, one of ECS that says who or what the line is about.
+pub(super) const SOURCE: u8 = 1;
+pub(super) const DESTINATION: u8 = 1 << 1;
+pub(super) const ATTACK: u8 = 1 << 2;
+pub(super) const PRODUCT: u8 = 1 << 3;
+pub(super) const ECS: u8 = 1 << 4;
+/// Any of them.
+pub(super) const TOLD: u8 = SOURCE | DESTINATION | ATTACK | PRODUCT | ECS;
+/// The role was looked up.
+const LOOKED_UP: u8 = 1 << 7;
+/// No key.
+const NONE: u8 = u8::MAX;
+
 /// What a name says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Role {
-    /// What it is; at most two, as `status` is of a request or of anything else.
-    pub(super) key: Option<Key>,
-    /// What it is to an appliance.
-    pub(super) meaning: Option<Meaning>,
-    /// Whether it is the name or kind of an attack, and hardly anything else.
-    pub(super) attack: bool,
-    /// Whether objects of a known product may be known by it.
-    pub(super) product: bool,
+    /// The number of what it is, or [`NONE`].
+    pub(super) key: u8,
+    /// What it says for the line being an appliance's.
+    pub(super) weight: u8,
+    pub(super) traits: u8,
 }
+
+const UNKNOWN: Role = Role { key: NONE, weight: 0, traits: 0 };
 
 use Key::{
     Agent, Bytes, Caller, Client, Error, ErrorMessage, ErrorType, File, Forwarded, Function, Host,
@@ -218,6 +231,22 @@ const WRAPPERS: &[&str] = &[
     "contextMap.",
 ];
 
+/// Words of names that hardly stand for anything but an attack.
+const ATTACKS: &[&str] = &[
+    "attack",
+    "threat",
+    "virus",
+    "signature",
+    "malware",
+    "vuln",
+    "攻击",
+    "威胁",
+    "病毒",
+    "漏洞",
+    "木马",
+    "入侵",
+];
+
 type Table = HashMap<Box<[u8]>, Key, FixedState>;
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -257,31 +286,38 @@ fn find(name: &str) -> Role {
     let mut buffer = [0; MAX_KEY];
     let inner = || inside(name);
     let mut of = |name: &str| TABLE.get(plain(name, &mut buffer)?).copied();
-    let key = of(name).or_else(|| of(inner()));
+    let key = of(name).or_else(|| of(inner())).map_or(NONE, |key| key as u8);
     let meaning = network::meaning(name).or_else(|| network::meaning(inner()));
-    let lower = name.to_ascii_lowercase();
-    let words = [
-        "attack",
-        "threat",
-        "virus",
-        "signature",
-        "malware",
-        "vuln",
-        "攻击",
-        "威胁",
-        "病毒",
-        "漏洞",
-        "木马",
-        "入侵",
-    ];
-    let attack = matches!(meaning, Some(Meaning::Attack | Meaning::AttackCategory))
-        && words.iter().any(|word| lower.contains(word));
-    let product = matches!(name, "deploymentid" | "auth.display_name" | "output");
-    Role { key, meaning, attack, product }
+    let mut traits = LOOKED_UP;
+    match meaning {
+        Some(Meaning::Address(Side::Source)) => traits |= SOURCE,
+        Some(Meaning::Address(Side::Destination)) => traits |= DESTINATION,
+        Some(Meaning::Attack | Meaning::AttackCategory) => {
+            let lower = name.to_ascii_lowercase();
+            if ATTACKS.iter().any(|word| lower.contains(word)) {
+                traits |= ATTACK;
+            }
+        }
+        _ => {}
+    }
+    if matches!(name, "deploymentid" | "auth.display_name" | "output") {
+        traits |= PRODUCT;
+    }
+    let weight = meaning.map_or(0, Meaning::weight);
+    Role { key, weight: u8::try_from(weight).unwrap_or(u8::MAX), traits }
 }
 
 /// Those of our own names: a line that speaks ECS means what they mean.
 fn of_known(id: FieldId) -> Role {
+    let about = match id {
+        names::SOURCE_IP
+        | names::DESTINATION_IP
+        | names::EVENT_ACTION
+        | names::EVENT_CATEGORY
+        | names::URL_ORIGINAL
+        | names::HTTP_RESPONSE_STATUS_CODE => ECS,
+        _ => 0,
+    };
     let key = match id {
         names::MESSAGE => Message,
         names::LOG_LEVEL => Level,
@@ -295,39 +331,39 @@ fn of_known(id: FieldId) -> Role {
         names::ERROR_MESSAGE => ErrorMessage,
         names::ERROR_TYPE => ErrorType,
         names::ERROR_STACK_TRACE => Stack,
-        _ => return Role::default(),
+        _ => return Role { traits: about | LOOKED_UP, ..UNKNOWN },
     };
-    Role { key: Some(key), ..Role::default() }
+    Role { key: key as u8, weight: 0, traits: about | LOOKED_UP }
 }
 
 thread_local! {
-    static KNOWN: RefCell<Vec<Option<Role>>> = const { RefCell::new(Vec::new()) };
+    static KNOWN: RefCell<Vec<Role>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Shows what each of some fields' names says.
-pub(super) fn each(ids: impl Iterator<Item = FieldId>, mut see: impl FnMut(usize, FieldId, Role)) {
+/// Shows what each of some fields' names says, with its place among them.
+pub(super) fn each(ids: impl Iterator<Item = FieldId>, mut see: impl FnMut(usize, Role)) {
     KNOWN.with_borrow_mut(|known| {
         for (at, id) in ids.enumerate() {
-            let place = id.0 as usize;
-            if place >= known.len() {
-                known.resize(place + 1, None);
-            }
-            let Some(slot) = known.get_mut(place) else { continue };
-            let role = *slot.get_or_insert_with(|| {
-                if place < names::KNOWN.len() { of_known(id) } else { find(id.name()) }
-            });
-            see(at, id, role);
+            let role = match known.get(id.0 as usize) {
+                Some(role) if role.traits != 0 => *role,
+                _ => learn(known, id),
+            };
+            see(at, role);
         }
     });
 }
 
-/// Whether a meaning is an end of a connection that is named as one.
-pub(super) fn end(meaning: Meaning) -> Option<bool> {
-    match meaning {
-        Meaning::Address(Side::Source) => Some(true),
-        Meaning::Address(Side::Destination) => Some(false),
-        _ => None,
+#[cold]
+fn learn(known: &mut Vec<Role>, id: FieldId) -> Role {
+    let place = id.0 as usize;
+    if place >= known.len() {
+        known.resize(place + 1, UNKNOWN);
     }
+    let role = if place < names::KNOWN.len() { of_known(id) } else { find(id.name()) };
+    if let Some(slot) = known.get_mut(place) {
+        *slot = role;
+    }
+    role
 }
 
 #[cfg(test)]
@@ -349,11 +385,14 @@ mod tests {
             ("patient", None),
             ("", None),
         ] {
-            assert_eq!(find(name).key, expected, "{name}");
+            assert_eq!(find(name).key, expected.map_or(NONE, |key| key as u8), "{name}");
         }
-        assert!(find("attack_type").attack && find("攻击名称").attack);
-        assert!(!find("eventname").attack && !find("alert_name").attack);
-        assert_eq!(find(&"level".repeat(50)).key, None);
+        for (name, attack) in
+            [("attack_type", true), ("攻击名称", true), ("eventname", false), ("alert_name", false)]
+        {
+            assert_eq!(find(name).traits & ATTACK != 0, attack, "{name}");
+        }
+        assert_eq!(find(&"level".repeat(50)).key, NONE);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::decode::out::Out;
 use crate::decode::{Line, network, time};
 use crate::event::{FieldId, Value, names};
 
+/// The place of what is not there.
+const NOWHERE: u16 = u16::MAX;
+
 /// What stands where in a line.
 pub(super) struct Picture<'l> {
     /// The message that was read: text of fields are slices of it or in the arena.
@@ -24,27 +27,30 @@ pub(super) struct Picture<'l> {
     /// The first of the line's own fields.
     from: usize,
     /// The fields of each key: the first, and the last where there are more.
-    places: [[Option<u16>; 2]; KEYS],
-    /// Fields that mean something to an appliance.
-    pub(super) ends: [bool; 2],
-    pub(super) attacks: u32,
+    places: [[u16; 2]; KEYS],
+    /// The keys that are there, by their bits.
+    keys: u64,
+    /// The traits of all names together.
+    pub(super) traits: u8,
+    /// What the names say for the line being an appliance's.
     pub(super) meanings: u32,
-    /// Whether it has a name that a known product's objects have.
-    pub(super) named: bool,
-    /// Whether the line names who or what it is about in ECS.
-    pub(super) speaks_ecs: bool,
 }
 
 /// Says what the line's fields, which begin at `from`, mean together.
 pub(super) fn conclude(line: &Line<'_>, kind: Option<&str>, from: usize, out: &mut Out) {
     let picture = Picture::of(line.message, from, out);
+    // Of most lines nothing more is known.
+    if picture.keys == 0 && picture.traits & roles::TOLD == 0 && kind.is_none() {
+        return;
+    }
     if out.time.is_none() {
         date(&picture, out);
     }
     application::conclude(&picture, out);
-    let told = signing::conclude(&picture, kind, out)
-        || (kind.is_some() || picture.named) && products::conclude(&picture, kind, out);
-    if picture.speaks_ecs || told {
+    let named = kind.is_some() || picture.traits & roles::PRODUCT != 0;
+    let told =
+        signing::conclude(&picture, kind, out) || named && products::conclude(&picture, kind, out);
+    if picture.traits & roles::ECS != 0 || told {
         return;
     }
     if let Some(dataset) =
@@ -72,48 +78,31 @@ impl<'l> Picture<'l> {
         let mut picture = Picture {
             message,
             from,
-            places: [[None; 2]; KEYS],
-            ends: [false; 2],
-            attacks: 0,
+            places: [[NOWHERE; 2]; KEYS],
+            keys: 0,
+            traits: 0,
             meanings: 0,
-            named: false,
-            speaks_ecs: false,
         };
         let fields = out.fields.get(from..).unwrap_or_default();
-        roles::each(fields.iter().map(|(id, _)| *id), |at, id, role| {
-            if let Some(key) = role.key
-                && let Ok(at) = u16::try_from(at)
-                && let Some(place) = picture.places.get_mut(key as usize)
-            {
-                let [first, last] = place;
-                if first.is_none() { *first = Some(at) } else { *last = Some(at) }
+        roles::each(fields.iter().map(|(id, _)| *id), |at, role| {
+            picture.traits |= role.traits;
+            picture.meanings += u32::from(role.weight);
+            let Some(place) = picture.places.get_mut(usize::from(role.key)) else { return };
+            let Ok(at) = u16::try_from(at) else { return };
+            picture.keys |= 1 << role.key;
+            let [first, last] = place;
+            if *first == NOWHERE {
+                *first = at;
+            } else {
+                *last = at;
             }
-            picture.named |= role.product;
-            if let Some(meaning) = role.meaning {
-                picture.meanings += meaning.weight();
-                match roles::end(meaning) {
-                    Some(true) => picture.ends[0] = true,
-                    Some(false) => picture.ends[1] = true,
-                    None => {}
-                }
-                picture.attacks += u32::from(role.attack);
-            }
-            picture.speaks_ecs |= matches!(
-                id,
-                names::SOURCE_IP
-                    | names::DESTINATION_IP
-                    | names::EVENT_ACTION
-                    | names::EVENT_CATEGORY
-                    | names::URL_ORIGINAL
-                    | names::HTTP_RESPONSE_STATUS_CODE
-            );
         });
         picture
     }
 
     /// Whether some key is there at all.
     pub(super) fn has(&self, key: Key) -> bool {
-        self.places.get(key as usize).is_some_and(|place| place[0].is_some())
+        self.keys & 1 << key as u8 != 0
     }
 
     fn fields<'o>(&self, out: &'o Out) -> &'o [(FieldId, Value)] {
@@ -123,18 +112,18 @@ impl<'l> Picture<'l> {
     /// The value of a key, the first where there are several.
     pub(super) fn value(&self, key: Key, out: &Out) -> Option<Value> {
         let [first, _] = *self.places.get(key as usize)?;
-        Some(self.fields(out).get(usize::from(first?))?.1)
+        Some(self.fields(out).get(usize::from(first))?.1)
     }
 
     /// The first and the last value of a key.
     pub(super) fn values(&self, key: Key, out: &Out) -> [Option<Value>; 2] {
-        let place = self.places.get(key as usize).copied().unwrap_or_default();
-        place.map(|at| Some(self.fields(out).get(usize::from(at?))?.1))
+        let place = self.places.get(key as usize).copied().unwrap_or([NOWHERE; 2]);
+        place.map(|at| Some(self.fields(out).get(usize::from(at))?.1))
     }
 
     /// The name that the line gives to the value of a key.
     pub(super) fn name(&self, key: Key, out: &Out) -> &'static str {
-        let at = self.places.get(key as usize).and_then(|place| place[0]);
+        let at = self.places.get(key as usize).map(|place| place[0]);
         let field = at.and_then(|at| self.fields(out).get(usize::from(at)));
         field.map_or("", |(id, _)| id.name())
     }
