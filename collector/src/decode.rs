@@ -324,6 +324,8 @@ struct Pass<'a> {
     scratch: String,
     /// Wrappers around the line at hand.
     depth: usize,
+    /// Whether the line at hand stands under a name that is not its writer's.
+    disbelieved: bool,
 }
 
 /// Whether the sender is the collector, whose own records come the same way.
@@ -348,6 +350,7 @@ pub fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Eve
         events: Vec::with_capacity(block.records.len()),
         scratch: String::new(),
         depth: 0,
+        disbelieved: false,
     };
     for record in &block.records {
         pass.record(record);
@@ -378,6 +381,7 @@ impl Pass<'_> {
     fn record(&mut self, record: &Record) {
         let mark = self.out.mark();
         self.depth = 0;
+        self.disbelieved = false;
         let outcome = catch_unwind(AssertUnwindSafe(|| self.decode(record)));
         if let Err(panic) = outcome {
             self.out.reset(mark);
@@ -568,6 +572,7 @@ impl Pass<'_> {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         let believable = owner.programs.contains(&name) || STAND_INS.contains(&(program, name));
         if !believable {
+            self.disbelieved = true;
             let problem = format!("`{executable}` wrote this under the name `{program}`");
             self.out.problem(&problem);
         }
@@ -618,8 +623,8 @@ impl Pass<'_> {
                 return Some(dataset);
             }
         }
-        // What a decoder of sign-ins refuses is none to be guessed at.
-        if !owner.is_some_and(|owner| owner.security) {
+        // A program's own decoder knows its sign-ins, and a false name says nothing.
+        if !self.disbelieved && owner.is_none_or(signin::is_general) {
             signin::read(line, &mut self.out);
         }
         let owner = owner?;

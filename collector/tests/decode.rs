@@ -114,8 +114,12 @@ fn every_decoder_shows_enough() {
 }
 
 /// Who may take a line of a decoder's when its program is not known: PAM's messages are PAM's whoever logs
-/// them, and what is general enough to read pairs and objects reads these as such.
+/// them, a sign-in is one, and what is general enough to read pairs and objects reads these as such.
 const TAKEN: &[(&str, &[&str])] = &[
+    ("application", &["firewall"]),
+    ("json", &["firewall"]),
+    ("freeswitch", &["application"]),
+    ("python", &["application"]),
     ("dameng", &["json"]),
     ("kingbase", &["postgresql", "json", "firewall"]),
     ("gap_gateway", &["firewall"]),
@@ -142,7 +146,7 @@ fn lines_of_a_stranger_are_not_mistaken() {
             let Some(alone) = alone.get(0, &sender) else { continue };
             let Some(taker) = alone.get_text(names::HENGWEI_DECODER) else { continue };
             let allowed = TAKEN.iter().find(|(of, _)| *of == home).map_or(&[][..], |(_, by)| by);
-            if taker != home && taker != "pam" && !allowed.contains(&taker) {
+            if ![home, "pam", SIGN_INS].contains(&taker) && !allowed.contains(&taker) {
                 wrong.push(format!("{home} -> {taker}: {said}"));
             }
         }

@@ -45,7 +45,7 @@ use words::{Key, tokens};
 /// What the events name as their decoder.
 const NAME: &str = "signin";
 /// Decoders that read the form of a line and leave its words to whoever knows them.
-const GENERAL: &[&str] = &["java", "python", "json", "logfmt"];
+const GENERAL: &[&str] = &["application", "java", "python", "json", "logfmt"];
 /// The longest text that is taken apart.
 const MAX_TEXT: usize = 2_048;
 /// The longest reason that is kept.
@@ -66,9 +66,14 @@ pub(super) fn read(line: &Line<'_>, out: &mut Out) {
     }
 }
 
+/// Whether a decoder reads the form of lines and knows no product's words.
+pub(super) fn is_general(decoder: &Decoder) -> bool {
+    GENERAL.contains(&decoder.name)
+}
+
 /// Reads the words of a line whose form a decoder read, unless that told what happened.
 pub(super) fn read_prose(decoder: &Decoder, line: &Line<'_>, out: &mut Out) {
-    if !GENERAL.contains(&decoder.name) {
+    if !is_general(decoder) {
         return;
     }
     let escaped = || memchr::memmem::find(line.message.as_bytes(), ESCAPED).is_some();

@@ -141,9 +141,7 @@ fn host_and_tag<'a>(rest: &'a str, syslog: bool, out: &mut Out) -> Option<Header
         return bare(message);
     }
     let (first, behind) = rest.split_once(' ').unwrap_or((rest, ""));
-    // A level may stand there too; in brackets a host is an address.
-    let bracketed = first.starts_with('[') && !first.contains(':');
-    if first.is_empty() || first.len() > MAX_NAME || is_level(first) || bracketed {
+    if first.is_empty() || first.len() > MAX_NAME || is_level(first) {
         return None;
     }
     // `[error] <0.1.0> text`, `16[IKE] text`, `system,info text`: no host is called so.
