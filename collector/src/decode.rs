@@ -111,6 +111,7 @@ mod utmp;
 mod venustech;
 mod vmware;
 mod vsftpd;
+mod watchers;
 mod webapps;
 mod weblogic;
 mod welf;
@@ -198,7 +199,11 @@ pub const DECODERS: &[Decoder] = &[
     ftp::FILEZILLA,
     fail2ban::FAIL2BAN,
     fail2ban::SNOOPY,
+    hostwatch::ROOTKITS,
     hostwatch::STORAGE,
+    watchers::GRAFANA,
+    watchers::CROWDSEC,
+    hostwatch::KEEPALIVED,
     hostwatch::DHCP,
     hostwatch::NETWORK_MANAGER,
     daemons::CLOCK,

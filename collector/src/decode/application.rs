@@ -58,7 +58,10 @@ pub(crate) const DECODER: Decoder = Decoder {
     ],
     programs: &["keycloak", "kafka", "zookeeper", "nacos", "elasticsearch", "wildfly", "jenkins"],
     paths: &[],
-    looks: Looks { first: FIRST, test: |line| head::read(first_line(line)).is_some() },
+    looks: Looks {
+        first: FIRST,
+        test: |line| said::is_request(line) || head::read(first_line(line)).is_some(),
+    },
     security: false,
     decode,
 };
@@ -120,6 +123,10 @@ const LOGGERS: &[(&str, &str)] = &[
 /// Reads one record.
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let text = line.message;
+    if said::is_request(text) {
+        out.dataset = Some("rails").filter(|_| line.configured.is_empty());
+        return said::rails(text, out).is_some();
+    }
     let (first, below) = text.split_once('\n').unwrap_or((text, ""));
     let Some(head) = head::read(first) else { return false };
     if let Some(stamp) = &head.stamp {

@@ -38,6 +38,41 @@ pub(crate) const NETWORK_MANAGER: Decoder = Decoder {
     decode: |line, out| network_manager(line.message, out).is_some(),
 };
 
+pub(crate) const ROOTKITS: Decoder = Decoder {
+    name: "rootkits",
+    datasets: &["rootkits"],
+    programs: &["rkhunter", "chkrootkit", "aide", "tripwire"],
+    paths: &["rkhunter", "chkrootkit"],
+    looks: Looks::NEVER,
+    security: true,
+    decode: |line, out| rootkits(line.message, out).is_some(),
+};
+
+/// What scanners for rootkits and changed files found.
+fn rootkits(text: &str, out: &mut Out) -> Option<()> {
+    // rkhunter's own file has the time of day before each line.
+    let (said, timed) = match text.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        Some((clock, rest)) if clock.len() == 8 => (rest.trim_start(), true),
+        _ => (text, false),
+    };
+    let action = match () {
+        () if said.starts_with("Warning: ") => "scan_warning",
+        () if said.starts_with("Please inspect this machine") => "rootkit_suspected",
+        () if said.ends_with(" INFECTED") || said.starts_with("INFECTED") => "rootkit_suspected",
+        () if said.contains("found differences between database and filesystem") => {
+            "integrity_difference"
+        }
+        () if said.starts_with("Rootkit hunter check started") => "scan_started",
+        () if said.starts_with("Scanning took ") => "scan_finished",
+        () if timed => "scan_message",
+        () => return None,
+    };
+    let category = if action == "rootkit_suspected" { "malware" } else { "host" };
+    out.event(category, action);
+    out.text(names::EVENT_REASON, said);
+    Some(())
+}
+
 /// Disks that wear out, arrays that lose a disk, paths that are lost.
 fn storage(text: &str, out: &mut Out) -> Option<()> {
     /// Words of a message, the action, and whether it tells of a fault.

@@ -31,7 +31,7 @@ fn looks_like(line: &str) -> bool {
     gear::begins_pair(line)
 }
 
-fn decode(line: &Line<'_>, out: &mut Out) -> bool {
+pub(super) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     // Linux audit writes pairs too, and means something else by them.
     if !gear::begins_pair(line.message) || line.message.contains("msg=audit(") {
         return false;

@@ -6,7 +6,7 @@
 
 use super::super::access::located;
 use super::super::out::Out;
-use super::super::scan;
+use super::super::{moment, scan};
 use crate::event::names;
 
 /// Reads what a logger said.
@@ -149,6 +149,14 @@ fn spring(said: &str, out: &mut Out) -> Option<()> {
     Some(())
 }
 
+/// Whether a line is a request as Rails begins it, without a head: `Started GET "/`.
+pub(super) fn is_request(line: &str) -> bool {
+    let method = line.strip_prefix("Started ").and_then(|rest| rest.split_once(" \"/"));
+    method.is_some_and(|(method, _)| {
+        (3..=7).contains(&method.len()) && method.bytes().all(|byte| byte.is_ascii_uppercase())
+    })
+}
+
 /// `[UUID] Started GET "/path?query" for ADDRESS at STAMP`, as Rails begins each request.
 pub(super) fn rails(said: &str, out: &mut Out) -> Option<()> {
     let text = match said.strip_prefix('[') {
@@ -157,7 +165,10 @@ pub(super) fn rails(said: &str, out: &mut Out) -> Option<()> {
     };
     let (method, rest) = text.strip_prefix("Started ")?.split_once(" \"")?;
     let (target, rest) = rest.rsplit_once("\" for ")?;
-    let (address, _) = rest.split_once(" at ")?;
+    let (address, stamp) = rest.split_once(" at ")?;
+    if let Some((stamp, _)) = moment::read(stamp).filter(|_| out.time.is_none()) {
+        out.time = stamp.and_then(|stamp| out.resolve(&stamp));
+    }
     out.word(names::EVENT_CATEGORY, "web");
     out.text(names::HTTP_REQUEST_METHOD, method);
     located(target, out);
