@@ -53,6 +53,9 @@ const MAX_REASON: usize = 200;
 /// Names of prose among the values of a line.
 const PROSE: &[&str] =
     &["message", "msg", "event", "log", "text", "content", "description", "desc", "body"];
+/// Objects whose values tell of who signs in.
+const OBJECTS: &[&str] =
+    &["user", "source", "client", "remote", "request", "data", "fields", "context", "extra"];
 /// 登, as JSON may escape it.
 const ESCAPED: &[u8] = b"\\u767b";
 /// Values of a line that say who it was.
@@ -88,8 +91,7 @@ pub(super) fn read_prose(decoder: &Decoder, line: &Line<'_>, out: &mut Out) {
     // Values behind their names: one of them is the prose, others may say who it was.
     let (mut prose, mut facts) = (None, Vec::new());
     for (id, value) in out.record() {
-        let name = id.name();
-        let name = name.rsplit_once('.').map_or(name, |(_, last)| last);
+        let Some(name) = own_name(id.name()) else { continue };
         let text = out.shown(line.message, *value);
         match words::key(name) {
             _ if text.is_empty() || facts.len() >= MAX_FACTS => {}
@@ -104,6 +106,15 @@ pub(super) fn read_prose(decoder: &Decoder, line: &Line<'_>, out: &mut Out) {
     }
     if let Some(prose) = prose {
         sign_in(&prose, &facts, out);
+    }
+}
+
+/// The name of a value without the object that it is in; None where that tells of somebody else than who
+/// signs in, as `host.ip` does.
+fn own_name(name: &str) -> Option<&str> {
+    match name.rsplit_once('.') {
+        Some((object, last)) => words::any(object, OBJECTS).then_some(last),
+        None => Some(name),
     }
 }
 

@@ -7,74 +7,40 @@
 
 /// Bytes that are compared at once.
 const CHUNK: usize = 32;
-/// Bytes beyond a chunk that its last places look at.
-const BEYOND: usize = 2;
-
-/// Parts of the English words, each of which begins with a pair that [`maybe_english`] finds or ends with it.
-const PARTS: &[&[u8]] = &[
-    b"ogin",
-    b"ogon",
-    b"ogged",
-    b"og in",
-    b"og on",
-    b"og-in",
-    b"og-on",
-    b"ogout",
-    b"ogoff",
-    b"gn in",
-    b"gned in",
-    b"gnin",
-    b"gn-in",
-    b"gn on",
-    b"gn-on",
-    b"gned out",
-    b"uthent",
-    b"uth f",
-    b"uth_",
-    b"uth-",
-    b"uth s",
-    b"uth r",
-    b"swor",
-];
+/// A chunk, and what its last places look at beyond it.
+const WIDTH: usize = CHUNK + 2;
 
 /// Whether a text may tell of a sign-in.
 pub(super) fn worth(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let ascii = bytes.is_ascii();
     let mut at = 0;
-    while at < bytes.len() {
-        let rest = bytes.get(at..).unwrap_or_default();
-        let found = match rest.first_chunk::<{ CHUNK + BEYOND }>() {
-            Some(chunk) => look(chunk, ascii),
-            None => {
-                let mut last = [0; CHUNK + BEYOND];
-                for (place, byte) in last.iter_mut().zip(rest) {
-                    *place = *byte;
-                }
-                look(&last, ascii)
-            }
-        };
-        if found.chinese || found.english && has_part(rest) {
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<WIDTH>()) {
+        if look(chunk, bytes, at) {
             return true;
         }
         at += CHUNK;
     }
-    false
+    // What is left is looked at together with what stands before it.
+    if let Some(last) = bytes.last_chunk::<WIDTH>() {
+        return look(last, bytes, bytes.len() - WIDTH);
+    }
+    let mut short = [0; WIDTH];
+    for (place, byte) in short.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    look(&short, bytes, 0)
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    english: bool,
-    chinese: bool,
+#[inline]
+fn look(chunk: &[u8; WIDTH], bytes: &[u8], at: usize) -> bool {
+    let (english, wide) = maybe_english(chunk);
+    wide && has_chinese(chunk) || english && has_part(bytes, at)
 }
 
-fn look(chunk: &[u8; CHUNK + BEYOND], ascii: bool) -> Found {
-    Found { english: maybe_english(chunk), chinese: !ascii && has_chinese(chunk) }
-}
-
-/// Whether `og`, `gn`, `uth` or `sw` begins in the chunk.
-fn maybe_english(chunk: &[u8; CHUNK + BEYOND]) -> bool {
-    let mut hit = false;
+/// Whether `og`, `gn`, `uth` or `sw` begins in the chunk, and whether anything in it is not ASCII.
+#[inline]
+fn maybe_english(chunk: &[u8; WIDTH]) -> (bool, bool) {
+    let (mut hit, mut all) = (false, 0);
     for at in 0..CHUNK {
         let [a, b, c] = [chunk[at] | 0x20, chunk[at + 1] | 0x20, chunk[at + 2] | 0x20];
         let log = (a == b'o') & (b == b'g');
@@ -82,12 +48,13 @@ fn maybe_english(chunk: &[u8; CHUNK + BEYOND]) -> bool {
         let auth = (a == b'u') & (b == b't') & (c == b'h');
         let password = (a == b's') & (b == b'w');
         hit |= log | sign | auth | password;
+        all |= a;
     }
-    hit
+    (hit, all >= 0x80)
 }
 
 /// Whether 登, 密, 令 (of 口令), 认, 验 or 注 begins in the chunk.
-fn has_chinese(chunk: &[u8; CHUNK + BEYOND]) -> bool {
+fn has_chinese(chunk: &[u8; WIDTH]) -> bool {
     let mut hit = false;
     for at in 0..CHUNK {
         let [a, b, c] = [chunk[at], chunk[at + 1], chunk[at + 2]];
@@ -101,14 +68,31 @@ fn has_chinese(chunk: &[u8; CHUNK + BEYOND]) -> bool {
     hit
 }
 
-/// Whether one of [`PARTS`] begins within the first chunk of a text.
-fn has_part(rest: &[u8]) -> bool {
-    (0..rest.len().min(CHUNK)).any(|at| {
-        let here = rest.get(at..).unwrap_or_default();
-        matches!(here.first(), Some(b'o' | b'O' | b'g' | b'G' | b'u' | b'U' | b's' | b'S'))
-            && PARTS.iter().any(|part| {
-                here.get(..part.len()).is_some_and(|here| here.eq_ignore_ascii_case(part))
-            })
+/// Whether what these pairs of letters begin in a chunk may be a word of signing in.
+fn has_part(bytes: &[u8], from: usize) -> bool {
+    let letter = |at: usize| bytes.get(at).map_or(0, |byte| byte | 0x20);
+    (from..from + CHUNK).any(|at| {
+        let (first, second) = (letter(at), letter(at + 1));
+        if !matches!((first, second), (b'o', b'g') | (b'g', b'n') | (b'u', b't') | (b's', b'w')) {
+            return false;
+        }
+        // An underscore, as it is here.
+        const LINE: u8 = b'_' | 0x20;
+        let rest = [letter(at + 2), letter(at + 3), letter(at + 4)];
+        match (first, rest) {
+            // `login`, `logon`, `logout`, `logged`, `log in`.
+            (b'o', [b'i', b'n', _] | [b'o', b'n' | b'u' | b'f', _] | [b'g', b'e', b'd']) => true,
+            (b'o', [b' ' | b'-', b'i' | b'o', b'n' | b'u' | b'f']) => true,
+            // `signin`, `sign in`, `signed in`.
+            (b'g', [b'i', b'n', _] | [b' ' | b'-', b'i' | b'o', _]) => true,
+            (b'g', [b'e', b'd', b' ']) => {
+                matches!((letter(at + 5), letter(at + 6)), (b'i' | b'o', b'n' | b'u' | b'f'))
+            }
+            // `authentication`, `auth failed`, `auth_failure`, `password`.
+            (b'u', [b'h', b'e', b'n'] | [b'h', b' ' | b'-' | LINE, b'f' | b's' | b'r']) => true,
+            (b's', [b'o', b'r', _]) => true,
+            _ => false,
+        }
     })
 }
 
