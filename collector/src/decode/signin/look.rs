@@ -82,7 +82,8 @@ fn has_part(bytes: &[u8], from: usize) -> bool {
         match (first, rest) {
             // `login`, `logon`, `logout`, `logged`, `log in`.
             (b'o', [b'i', b'n', _] | [b'o', b'n' | b'u' | b'f', _] | [b'g', b'e', b'd']) => true,
-            (b'o', [b' ' | b'-', b'i' | b'o', b'n' | b'u' | b'f']) => true,
+            (b'o', [b' ' | b'-', b'i', b'n'] | [b' ' | b'-', b'o', b'n' | b'u']) => true,
+            (b'o', [b' ' | b'-', b'o', b'f']) => letter(at + 5) == b'f',
             // `signin`, `sign in`, `signed in`.
             (b'g', [b'i', b'n', _] | [b' ' | b'-', b'i' | b'o', _]) => true,
             (b'g', [b'e', b'd', b' ']) => {
