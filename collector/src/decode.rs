@@ -203,7 +203,6 @@ pub const DECODERS: &[Decoder] = &[
     hostwatch::STORAGE,
     watchers::GRAFANA,
     watchers::CROWDSEC,
-    hostwatch::KEEPALIVED,
     hostwatch::DHCP,
     hostwatch::NETWORK_MANAGER,
     daemons::CLOCK,
@@ -330,7 +329,6 @@ struct Pass<'a> {
     /// Wrappers around the line at hand.
     depth: usize,
     /// Whether the line at hand stands under a name that is not its writer's.
-    /// Whether the record at hand bears a name that is not believed.
     disbelieved: bool,
 }
 
@@ -581,7 +579,6 @@ impl Pass<'_> {
             self.disbelieved = true;
             let problem = format!("`{executable}` wrote this under the name `{program}`");
             self.out.problem(&problem);
-            self.disbelieved = true;
         }
         believable
     }
@@ -632,8 +629,6 @@ impl Pass<'_> {
         }
         // A program's own decoder knows its sign-ins, and a false name says nothing.
         if !self.disbelieved && owner.is_none_or(signin::is_general) {
-        // What a decoder of sign-ins refuses, or would, is none to be guessed at.
-        if !self.disbelieved && !owner.is_some_and(|owner| owner.security) {
             signin::read(line, &mut self.out);
         }
         let owner = owner?;

@@ -38,12 +38,8 @@ const ROWS: &[Row] = &[
     row("rejected connection from banned IP: {ip}", "network", "vpn_connection")
         .failed()
         .kind("denied"),
-    row(
-        "added IP '{ip}' (with score {_}) to ban list{*}",
-        "network",
-        "address_blocked",
-    )
-    .kind("denied"),
+    row("added IP '{ip}' (with score {_}) to ban list{*}", "network", "address_blocked")
+        .kind("denied"),
     row(
         "added {_} points (total {_}) for IP '{ip}' to ban list",
         "authentication",
