@@ -20,6 +20,7 @@ mod bind;
 mod bmc;
 mod cef;
 mod charset;
+mod checkpoint;
 mod cisco;
 mod clamav;
 mod consoles;
@@ -225,6 +226,7 @@ pub const DECODERS: &[Decoder] = &[
     dbappsecurity::DECODER,
     f5::ASM,
     f5::BIGIP,
+    checkpoint::DECODER,
     welf::SONICWALL,
     welf::STORMSHIELD,
     vmware::ESXI,

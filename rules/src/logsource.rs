@@ -157,6 +157,7 @@ fn named(dataset: &str) -> &'static [&'static str] {
         "qianxin" => &["firewall/qianxin/-"],
         "gap_gateway" => &["firewall/gap_gateway/-"],
         "firewall" => &["firewall/-/-"],
+        "checkpoint" => &["firewall/checkpoint/-"],
         "pfsense" => &["firewall/pfsense/-"],
         "mikrotik" => &["firewall/mikrotik/-"],
         "sonicwall" => &["firewall/sonicwall/-"],

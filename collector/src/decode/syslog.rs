@@ -297,16 +297,42 @@ fn base_name(program: &str) -> &str {
 }
 
 fn rfc5424<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
-    let message = parse_message_with_year_exact(line, |_| 0, Variant::RFC5424).ok()?;
+    let Ok(message) = parse_message_with_year_exact(line, |_| 0, Variant::RFC5424) else {
+        return blank_date(line, out);
+    };
     out.time = message.timestamp.and_then(|time| time.timestamp_nanos_opt());
-    let whole = junos(line).or_else(|| colons(line, message.msg));
+    let whole = junos(line).or_else(|| bracketed(line, message.msg));
     Some(loose(message, whole, out))
 }
 
-/// What stands in the brackets where Check Point writes `[action:"Drop"; src:"192.0.2.1"]`, which is no
-/// structured data.
-fn colons<'a>(line: &'a str, message: &str) -> Option<&'a str> {
+/// Check Point's header where it is not RFC 5424's: a blank within the date, or a field too few before the
+/// brackets.
+fn blank_date<'a>(line: &'a str, out: &mut Out) -> Option<Header<'a>> {
+    let rest = priority(line).1.strip_prefix("1 ")?;
+    let (stamp, length) = iso(rest.as_bytes())?;
+    let message = bracketed(line, "")?;
+    let mut words = rest.get(length..)?.split_ascii_whitespace();
+    let (host, program) = (words.next()?, words.next()?);
+    if unlike_host(host) {
+        return None;
+    }
+    out.stamp(&stamp);
+    out.text(names::LOG_SYSLOG_HOSTNAME, host);
+    let program = Some(program).filter(|program| *program != "-" && !program.starts_with('['));
+    if let Some(program) = program {
+        out.text(names::PROCESS_NAME, program);
+    }
+    Some(Header { program, message })
+}
+
+/// What stands in the brackets where Check Point writes all of it there: `[action:"Drop"; src:"192.0.2.1"]`,
+/// which is no structured data, or below its own number.
+fn bracketed<'a>(line: &'a str, message: &str) -> Option<&'a str> {
+    const NUMBER: &[u8] = b"@1.3.6.1.4.1.2620 ";
     let inside = message.trim().is_empty().then_some(line)?.strip_suffix(']')?;
+    if let Some(at) = memchr::memmem::find(inside.as_bytes(), NUMBER) {
+        return inside.get(at + NUMBER.len()..);
+    }
     let at = memchr::memmem::find(inside.as_bytes(), b" [")?;
     let inside = inside.get(at + 2..)?;
     inside.split_once(":\"").is_some_and(|(key, _)| !key.contains([' ', '='])).then_some(inside)
