@@ -232,6 +232,10 @@ mod tests {
             ("nginx.access", &["webserver/nginx/-", "-/hengwei/nginx.access"]),
             ("apache.error", &["-/apache/apache", "-/hengwei/apache.error"]),
             ("squid.proxy", &["proxy/squid/-", "-/hengwei/squid.proxy"]),
+            ("suricata.dns", &["dns/suricata/dns", "-/hengwei/suricata.dns"]),
+            ("zeek.http", &["webserver/zeek/http", "proxy/zeek/http", "-/hengwei/zeek.http"]),
+            ("zeek.dce_rpc", &["-/zeek/dce_rpc", "-/hengwei/zeek.dce_rpc"]),
+            ("web.access", &["webserver/-/-", "-/hengwei/web.access"]),
             ("fim", &["file_event/linux/-", "-/hengwei/fim"]),
             (
                 "auditd.execve",

@@ -167,10 +167,10 @@ fn part(path: &str, value: Scalar<'_>, seen: &mut Seen, out: &mut Out) {
 fn of_object(path: &str) -> Option<bool> {
     let object = path.strip_prefix("requestObject.");
     if let Some(inside) = object {
-        let ends = |part: &&str| {
-            inside.strip_suffix(*part).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        let ends = |part: &str| {
+            inside.strip_suffix(part).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        return Some(!inside.starts_with("metadata.") && OF_OBJECTS.iter().any(|part| ends(&part)));
+        return Some(!inside.starts_with("metadata.") && OF_OBJECTS.iter().any(|part| ends(part)));
     }
     path.starts_with("responseObject.").then_some(false)
 }

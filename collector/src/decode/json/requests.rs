@@ -36,7 +36,8 @@ const METHODS: &[&str] = &[
 
 /// Says what a line tells of a request; its dataset when it tells of one.
 pub(super) fn conclude(picture: &Picture<'_>, out: &mut Out) -> Option<&'static str> {
-    if !picture.has(Key::Request) && !(picture.has(Key::Method) && picture.has(Key::Target)) {
+    let named = picture.has(Key::Method) && picture.has(Key::Target);
+    if !named && !picture.has(Key::Request) {
         return None;
     }
     let status = picture.integer(Key::Status, out).or_else(|| picture.integer(Key::Result, out));

@@ -246,7 +246,10 @@ struct Saying {
     failure: bool,
 }
 
-const CHINESE: &[(&str, fn(&mut Saying))] = &[
+/// What a part of a word says.
+type Say = fn(&mut Saying);
+
+const CHINESE: &[(&str, Say)] = &[
     ("登录", |saying| saying.into = true),
     ("登陆", |saying| saying.into = true),
     ("登入", |saying| saying.into = true),
