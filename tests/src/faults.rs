@@ -21,6 +21,8 @@ use crate::{Agent, Collector, PATIENCE, wait};
 
 /// Lines are written in bursts of so many.
 const BURST: u64 = 50;
+/// Lines of a log that are enough for the short run.
+const PLENTY: u64 = 20_000;
 /// Random letters in a line: what does not compress fills log files quickly, so that there is always
 /// something to seal.
 const PAYLOAD: usize = 160;
@@ -98,11 +100,13 @@ impl Lines {
         )
     }
 
-    /// Writes until told to stop, a burst every `pause`.
+    /// Writes until told to stop, a burst every `pause`, and a burst a second once there is plenty: where
+    /// everything takes long, more would be written meanwhile than is ever read.
     pub fn keep_writing(&self, seed: u64, pause: Duration) -> anyhow::Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
             self.write(seed, BURST)?;
-            std::thread::sleep(pause);
+            let plenty = self.written() >= PLENTY && !torture();
+            std::thread::sleep(if plenty { pause.max(Duration::from_secs(1)) } else { pause });
         }
         Ok(())
     }
