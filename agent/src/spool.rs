@@ -80,8 +80,6 @@ pub const MAX_BYTES: u64 = 1 << 30;
 pub const MAX_PERCENT: u64 = 5;
 /// What it leaves free of the file system, in percent.
 pub const FREE_PERCENT: u64 = 10;
-/// What it leaves free at most: a tenth of a large disk is more than a host needs to go on.
-pub const FREE_BYTES: u64 = 8 << 30;
 /// A file is full at this size.
 pub const FILE_BYTES: u64 = 16 << 20;
 /// The least a spool can work with.

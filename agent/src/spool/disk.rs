@@ -31,7 +31,7 @@ pub(super) struct Space {
 impl Space {
     /// What of it is the host's alone.
     pub(super) fn kept_free(self) -> u64 {
-        (self.total / 100 * super::FREE_PERCENT).min(super::FREE_BYTES)
+        self.total / 100 * super::FREE_PERCENT
     }
 }
 

@@ -460,15 +460,6 @@ fn little_free_space_stops_growth_without_evicting_and_passes() {
 }
 
 #[test]
-fn a_tenth_is_the_hosts_alone_and_of_a_large_disk_less() {
-    const GIB: u64 = 1 << 30;
-    let kept = |total| Space { total, free: 0 }.kept_free();
-    assert_eq!(kept(20_000_000_000), 2_000_000_000);
-    assert_eq!(kept(80 * GIB) / GIB, 7);
-    assert_eq!(kept(4 << 40), 8 * GIB);
-}
-
-#[test]
 fn a_failed_sync_poisons_the_spool_for_good() {
     runtime().block_on(async {
         let dir = TempDir::new().expect("a folder");
