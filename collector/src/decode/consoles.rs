@@ -53,7 +53,7 @@ pub(crate) const JUMPSERVER: Decoder = Decoder {
     datasets: &["jumpserver"],
     programs: &["jumpserver"],
     paths: &["jumpserver"],
-    looks: Looks { first: b"flops", test: |line| jump_head(line).is_some() },
+    looks: Looks { first: b"fhlops", test: |line| jump_head(line).is_some() },
     security: true,
     decode: |line, out| jumpserver(line.message, out).is_some(),
 };

@@ -39,15 +39,13 @@ pub(crate) const DECODER: Decoder = Decoder {
     datasets: &["json", "web.access"],
     programs: &[],
     paths: &[".json", ".ndjson"],
-    looks: Looks { first: b"{@fhlops", test: |line| looks_like(line) || named(line).is_some() },
+    looks: Looks { first: b"{@", test: looks_like },
     security: false,
     decode,
 };
 
 /// Objects and arrays within one another.
 const MAX_DEPTH: usize = 16;
-/// Longest name of a log before its object.
-const MAX_NAME: usize = 32;
 /// Values of one line that are read.
 const MAX_FIELDS: usize = 1_024;
 /// Names of ours, which say what the platform found out, not what a line says.
@@ -65,33 +63,20 @@ pub(crate) fn looks_like(line: &str) -> bool {
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let mark = out.mark();
-    let (kind, text) = named(line.message).unzip();
-    let text = text.unwrap_or(line.message);
-    if !read(text, out) {
-        let Some(repaired) = repair::repaired(text) else { return false };
+    if !read(line.message, out) {
+        let Some(repaired) = repair::repaired(line.message) else { return false };
         out.reset(mark);
         if !read(&repaired, out) {
             return false;
         }
         out.problem(repair::PROBLEM);
     }
-    shapes::conclude(line, kind, mark.fields, out);
+    shapes::conclude(line, mark.fields, out);
     if !line.configured.is_empty() {
         // The format says nothing about what the lines are; the configuration does.
         out.dataset = intern::dataset(line.configured);
     }
     true
-}
-
-/// The object behind the name of one of JumpServer's logs, and that name: `login_log - {…}`.
-fn named(text: &str) -> Option<(&str, &str)> {
-    if text.starts_with(['{', '@']) {
-        return None;
-    }
-    let at = text.as_bytes().iter().take(MAX_NAME).position(|byte| *byte == b' ')?;
-    let (name, rest) = text.split_at_checked(at)?;
-    let body = rest.strip_prefix(" - ").filter(|body| body.starts_with('{'))?;
-    name.ends_with("_log").then_some((name, body))
 }
 
 fn read(text: &str, out: &mut Out) -> bool {

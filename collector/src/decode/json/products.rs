@@ -1,7 +1,5 @@
-//! Objects whose own words say whose they are, by a handful of names each: JumpServer's logs, the audit log of
-//! MinIO and of Vault, findings of Falco.
-//!
-//! A product is known by names that only it uses together, or by the name that stands before the object.
+//! Objects whose own words say whose they are: the audit logs of MinIO and of Vault, findings of Falco. A product
+//! is known by names that only it uses together.
 
 use super::shapes::Picture;
 use crate::decode::network;
@@ -10,93 +8,19 @@ use crate::event::{FieldId, names};
 
 /// One kind of object.
 struct Product {
-    /// The name before the object, empty when none is.
-    kind: &'static str,
     /// Names that it has, all of them.
     marks: &'static [&'static str],
     category: &'static str,
     /// What happened, where no row says it.
     action: &'static str,
-    security: bool,
     rows: &'static [(&'static str, FieldId)],
 }
 
 const PRODUCTS: &[Product] = &[
     Product {
-        kind: "operation_log",
-        marks: &["user", "action"],
-        category: "configuration",
-        action: "",
-        security: true,
-        rows: &[
-            ("user", names::USER_NAME),
-            ("action", names::EVENT_ACTION),
-            ("remote_addr", names::SOURCE_IP),
-        ],
-    },
-    Product {
-        kind: "password_change_log",
-        marks: &["user"],
-        category: "iam",
-        action: "password_changed",
-        security: true,
-        rows: &[
-            ("user", names::USER_TARGET_NAME),
-            ("change_by", names::USER_NAME),
-            ("remote_addr", names::SOURCE_IP),
-        ],
-    },
-    Product {
-        kind: "session_command_log",
-        marks: &["input"],
-        category: "process",
-        action: "executed",
-        security: true,
-        rows: &[
-            ("user", names::USER_NAME),
-            ("account", names::DESTINATION_USER_NAME),
-            ("asset", names::DESTINATION_ADDRESS),
-            ("input", names::PROCESS_COMMAND_LINE),
-            ("session", names::HENGWEI_SESSION_ID),
-        ],
-    },
-    Product {
-        kind: "host_session_log",
-        marks: &["user", "asset"],
-        category: "session",
-        action: "session",
-        security: true,
-        rows: &[
-            ("user", names::USER_NAME),
-            ("account", names::DESTINATION_USER_NAME),
-            ("asset", names::DESTINATION_ADDRESS),
-            ("remote_addr", names::SOURCE_IP),
-            ("protocol", names::NETWORK_PROTOCOL),
-            ("id", names::HENGWEI_SESSION_ID),
-        ],
-    },
-    Product {
-        kind: "ftp_log",
-        marks: &["user", "filename"],
-        category: "file",
-        action: "",
-        security: true,
-        rows: &[
-            ("user", names::USER_NAME),
-            ("account", names::DESTINATION_USER_NAME),
-            ("asset", names::DESTINATION_ADDRESS),
-            ("remote_addr", names::SOURCE_IP),
-            ("operate", names::EVENT_ACTION),
-            ("operate.value", names::EVENT_ACTION),
-            ("filename", names::FILE_PATH),
-        ],
-    },
-    Product {
-        kind: "",
         marks: &["api.name", "deploymentid"],
         category: "api",
         action: "",
-        security: true,
         rows: &[
             ("api.name", names::EVENT_ACTION),
             ("api.statusCode", names::HTTP_RESPONSE_STATUS_CODE),
@@ -108,11 +32,9 @@ const PRODUCTS: &[Product] = &[
         ],
     },
     Product {
-        kind: "",
         marks: &["request.operation", "request.path", "auth.display_name"],
         category: "api",
         action: "",
-        security: true,
         rows: &[
             ("request.operation", names::EVENT_ACTION),
             ("request.path", names::URL_PATH),
@@ -122,11 +44,9 @@ const PRODUCTS: &[Product] = &[
         ],
     },
     Product {
-        kind: "",
         marks: &["rule", "priority", "output"],
         category: "intrusion_detection",
         action: "alert",
-        security: true,
         rows: &[
             ("rule", names::RULE_NAME),
             ("output", names::MESSAGE),
@@ -143,17 +63,9 @@ const PRODUCTS: &[Product] = &[
 ];
 
 /// Says what an object of a known product tells; true when it is one.
-pub(super) fn conclude(picture: &Picture<'_>, kind: Option<&str>, out: &mut Out) -> bool {
-    let product = match kind {
-        Some(kind) => PRODUCTS.iter().find(|product| product.kind == kind),
-        None => PRODUCTS.iter().find(|product| {
-            product.kind.is_empty() && product.marks.iter().all(|mark| out.has_named(mark))
-        }),
-    };
-    let Some(product) = product else { return false };
-    if !product.marks.iter().all(|mark| out.has_named(mark)) {
-        return false;
-    }
+pub(super) fn conclude(picture: &Picture<'_>, out: &mut Out) -> bool {
+    let has = |product: &&Product| product.marks.iter().all(|mark| out.has_named(mark));
+    let Some(product) = PRODUCTS.iter().find(has) else { return false };
     for (name, id) in product.rows {
         let Some(value) = FieldId::find(name).and_then(|field| picture.field(field, out)) else {
             continue;
@@ -178,7 +90,7 @@ pub(super) fn conclude(picture: &Picture<'_>, kind: Option<&str>, out: &mut Out)
             _ => out.fields.push((*id, value)),
         }
     }
-    out.security |= product.security;
+    out.security = true;
     out.word(names::EVENT_CATEGORY, product.category);
     if !picture.uses(names::EVENT_ACTION, out) && !product.action.is_empty() {
         out.word(names::EVENT_ACTION, product.action);

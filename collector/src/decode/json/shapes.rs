@@ -37,19 +37,18 @@ pub(super) struct Picture<'l> {
 }
 
 /// Says what the line's fields, which begin at `from`, mean together.
-pub(super) fn conclude(line: &Line<'_>, kind: Option<&str>, from: usize, out: &mut Out) {
+pub(super) fn conclude(line: &Line<'_>, from: usize, out: &mut Out) {
     let picture = Picture::of(line.message, from, out);
     // Of most lines nothing more is known.
-    if picture.keys == 0 && picture.traits & roles::TOLD == 0 && kind.is_none() {
+    if picture.keys == 0 && picture.traits & roles::TOLD == 0 {
         return;
     }
     if out.time.is_none() {
         date(&picture, out);
     }
     application::conclude(&picture, out);
-    let named = kind.is_some() || picture.traits & roles::PRODUCT != 0;
-    let told =
-        signing::conclude(&picture, kind, out) || named && products::conclude(&picture, kind, out);
+    let named = picture.traits & roles::PRODUCT != 0;
+    let told = signing::conclude(&picture, out) || named && products::conclude(&picture, out);
     if picture.traits & roles::ECS != 0 || told {
         return;
     }

@@ -1,5 +1,5 @@
-//! Somebody signing in or out, as portals, bastion hosts and identity servers write it in JSON: Keycloak,
-//! JumpServer, Elasticsearch's audit log, and any application that says who, from where, and a word.
+//! Somebody signing in or out, as portals and identity servers write it in JSON: Keycloak, Elasticsearch's audit
+//! log, and any application that says who, from where, and a word.
 //!
 //! The word must say nothing else: every part of `LOGIN_ERROR`, `user.login.failed`, `UserLoginSuccess` or `用户登录失败`
 //! is one of a login, of how it went, or a filler. `login_page_viewed` is no login. The user and the address must be
@@ -13,8 +13,6 @@ use crate::event::{Value, names};
 
 /// The longest text that is taken for such a word.
 const MAX_WORD: usize = 64;
-/// The log of JumpServer whose name says what its lines are.
-const LOGINS: &str = "login_log";
 /// Where Keycloak writes its events, as one text of pairs.
 const KEYCLOAK: &str = "org.keycloak.events";
 
@@ -26,19 +24,18 @@ struct Sign {
 }
 
 /// Says that somebody signed in or out; true when the line tells of that.
-pub(super) fn conclude(picture: &Picture<'_>, kind: Option<&str>, out: &mut Out) -> bool {
+pub(super) fn conclude(picture: &Picture<'_>, out: &mut Out) -> bool {
     if picture.has(Key::Logger) && picture.said(Key::Logger, out).as_deref() == Some(KEYCLOAK) {
         return keycloak(picture, out);
     }
     let asked = [Key::Operation, Key::Message];
-    let told = kind == Some(LOGINS);
-    if !told && !asked.iter().any(|key| picture.has(*key)) {
+    if !asked.iter().any(|key| picture.has(*key)) {
         return false;
     }
     if ![Key::User, Key::Client, Key::Peer].iter().any(|key| picture.has(*key)) {
         return false;
     }
-    let Some(sign) = sign_of(picture, told, out) else { return false };
+    let Some(sign) = sign_of(picture, out) else { return false };
     if picture.uses(names::EVENT_CATEGORY, out) {
         return false;
     }
@@ -60,8 +57,8 @@ pub(super) fn conclude(picture: &Picture<'_>, kind: Option<&str>, out: &mut Out)
 }
 
 /// What the line's words say together: they must not contradict one another.
-fn sign_of(picture: &Picture<'_>, told: bool, out: &Out) -> Option<Sign> {
-    let mut sign = told.then_some(Sign { out: false, success: None });
+fn sign_of(picture: &Picture<'_>, out: &Out) -> Option<Sign> {
+    let mut sign: Option<Sign> = None;
     let [first, last] = picture.values(Key::Operation, out);
     for value in [first, last, picture.value(Key::Message, out)].into_iter().flatten() {
         if !matches!(value, Value::Text { .. } | Value::Arena { .. }) {
