@@ -26,7 +26,7 @@ mod level;
 pub(super) mod said;
 
 use super::out::Out;
-use super::{Decoder, Line, Looks, java};
+use super::{Decoder, Line, Looks, java, moment};
 use crate::event::names;
 use head::Head;
 
@@ -58,10 +58,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     ],
     programs: &["keycloak", "kafka", "zookeeper", "nacos", "elasticsearch", "wildfly", "jenkins"],
     paths: &[],
-    looks: Looks {
-        first: FIRST,
-        test: |line| said::is_request(line) || head::read(first_line(line)).is_some(),
-    },
+    looks: Looks { first: FIRST, test: looks_like },
     security: false,
     decode,
 };
@@ -119,6 +116,15 @@ const LOGGERS: &[(&str, &str)] = &[
     ("django", "django"),
     ("org.apereo.", "cas"),
 ];
+
+/// Whether a line may be one. A stamp or a bracket is enough: reading the head will tell, once.
+fn looks_like(line: &str) -> bool {
+    match line.as_bytes().first() {
+        Some(b'0'..=b'9') if moment::read(line).is_some() => true,
+        Some(b'[' | b'(' | b'<' | 0xe3) => true,
+        _ => said::is_request(line) || head::read(first_line(line)).is_some(),
+    }
+}
 
 /// Reads one record.
 fn decode(line: &Line<'_>, out: &mut Out) -> bool {
