@@ -282,7 +282,7 @@ const GAP: &str = "hengwei.gap";
 const STAND_INS: &[(&str, &str)] = &[("internal-sftp", "sshd"), ("internal-sftp", "sshd-session")];
 /// Who may read a line that a web server wrote about a request, and what carries such lines. Many servers
 /// begin it with a header of the client's, who could make it look like the line of any product.
-const SERVED: &[&str] = &["squid", "access", "docker", "java", "python", "tryton"];
+const SERVED: &[&str] = &["squid", "access", "docker", "java", "python", "tryton", "application"];
 /// The most that "message repeated N times" is believed.
 const MAX_REPEAT: u64 = 1_000_000;
 /// Wrappers within one another that are taken off a line.

@@ -35,6 +35,8 @@ const AUDIT: &str = "oracle.audit";
 const ALERT: &str = "oracle.alert";
 const LISTENER: &str = "oracle.listener";
 
+/// The longest name of a value.
+const MAX_NAME: usize = 40;
 /// Values of one record.
 const MAX_VALUES: usize = 64;
 
@@ -177,7 +179,7 @@ fn values(text: &str) -> Option<(Vec<Value<'_>>, bool)> {
                 || byte.is_ascii_digit()
                 || matches!(byte, b' ' | b'$' | b'_' | b'/')
         };
-        if name.is_empty() || name.len() > 40 || !name.bytes().all(plain) {
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(plain) {
             return None;
         }
         let (length, behind) = match behind.strip_prefix('[') {
@@ -216,10 +218,8 @@ fn closing(inner: &str, quote: char) -> usize {
     let ends = inner.match_indices(quote).map(|(at, _)| at);
     let named = |rest: &str| {
         let name = rest.trim_start();
-        name.is_empty()
-            || name.split_once(':').is_some_and(|(name, _)| {
-                name.len() <= 40 && name.starts_with(|c: char| c.is_ascii_uppercase())
-            })
+        let head = &name[..name.floor_char_boundary(MAX_NAME + 1)];
+        name.is_empty() || name.starts_with(|c: char| c.is_ascii_uppercase()) && head.contains(':')
     };
     ends.into_iter().find(|at| named(&inner[at + 1..])).unwrap_or(inner.len())
 }
