@@ -1,8 +1,9 @@
 //! Stamps in log lines, and what they mean.
 //!
 //! In: the bytes of a stamp. Out: Unix nanoseconds. A stamp without a year takes the year nearest
-//! to when the line was read; one without a zone is in the sender's. The zone's arithmetic is done
-//! once per minute of log, not once per line.
+//! to when the line was read, but none that puts it more than a month ahead: a wrong clock does that, and
+//! what lies further off was read late, from an old log. One without a zone is in the sender's. The zone's
+//! arithmetic is done once per minute of log, not once per line.
 
 use crate::time::SECOND;
 use jiff::civil;
@@ -13,6 +14,8 @@ const MONTHS: [&[u8; 3]; 12] = [
 ];
 /// A leap day recurs within eight years even over a century that has none.
 const LEAP_GAP_YEARS: i64 = 8;
+/// A stamp without a year is at most so far ahead of when it was read.
+const MAX_AHEAD_SECS: i64 = 31 * 86_400;
 
 /// A stamp as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,11 +105,13 @@ fn nearest_year(stamp: &Stamp, created: i64) -> Option<i64> {
     let read = created.div_euclid(SECOND);
     let (now, _, _) = civil_from_days(read.div_euclid(86_400));
     let reach = if (stamp.month, stamp.day) == (2, 29) { LEAP_GAP_YEARS } else { 1 };
-    (now - reach..=now + reach).filter(|year| exists(*year, stamp)).min_by_key(|year| {
-        let days = days_from_civil(*year, stamp.month, stamp.day);
-        let secs = days * 86_400 + i64::from(stamp.hour) * 3_600 + i64::from(stamp.minute) * 60;
-        secs.abs_diff(read)
-    })
+    let ahead = |year: i64| {
+        let days = days_from_civil(year, stamp.month, stamp.day);
+        days * 86_400 + i64::from(stamp.hour) * 3_600 + i64::from(stamp.minute) * 60 - read
+    };
+    (now - reach..=now + reach)
+        .filter(|year| exists(*year, stamp) && ahead(*year) <= MAX_AHEAD_SECS)
+        .min_by_key(|year| ahead(*year).abs())
 }
 
 fn exists(year: i64, stamp: &Stamp) -> bool {
@@ -348,10 +353,19 @@ mod tests {
         check("", "2025-12-31T23:59:00Z", "Jan  1 00:00:01", "2026-01-01T00:00:01Z");
         check("", "2026-06-01T00:00:00Z", "Jun  1 00:00:01", "2026-06-01T00:00:01Z");
         check("", "2025-03-01T00:00:00Z", "Feb 29 12:00:00", "2024-02-29T12:00:00Z");
-        check("", "2027-10-01T00:00:00Z", "Feb 29 12:00:00", "2028-02-29T12:00:00Z");
-        check("", "2101-03-01T00:00:00Z", "Feb 29 12:00:00", "2104-02-29T12:00:00Z");
+        check("", "2028-02-01T00:00:00Z", "Feb 29 12:00:00", "2028-02-29T12:00:00Z");
+        check("", "2101-03-01T00:00:00Z", "Feb 29 12:00:00", "2096-02-29T12:00:00Z");
         check("", "2025-03-01T00:00:00Z", "Feb 30 12:00:00", "");
         check("", "2025-03-01T00:00:00Z", "Mar  1 24:00:00", "");
+    }
+
+    #[test]
+    fn a_log_that_is_read_late_is_of_the_past() {
+        check("", "2027-05-31T00:00:00Z", "Nov 20 08:00:00", "2026-11-20T08:00:00Z");
+        check("", "2026-11-22T00:00:00Z", "Dec 31 08:00:00", "2025-12-31T08:00:00Z");
+        // A clock that is some days ahead is no log of last year.
+        check("", "2026-11-22T00:00:00Z", "Dec 20 08:00:00", "2026-12-20T08:00:00Z");
+        check("", "2026-12-22T00:00:00Z", "Jan 10 08:00:00", "2027-01-10T08:00:00Z");
     }
 
     #[test]
