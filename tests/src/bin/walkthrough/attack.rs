@@ -80,6 +80,7 @@ fn inject(host: &Host) -> anyhow::Result<()> {
         .arg("--output-dir")
         .arg(host.folder.join("sqlmap"))
         .env("HOME", &host.folder)
+        .env("TMPDIR", &host.folder)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout);
     let word = |line: &&str| line.contains("WARNING") || line.contains("CRITICAL");

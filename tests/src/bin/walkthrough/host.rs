@@ -96,7 +96,8 @@ impl Host {
             self.auth = PathBuf::from("/var/log/auth.log");
             ensure!(
                 self.auth.exists(),
-                "somebody serves {LOG_SOCKET}, but there is no /var/log/auth.log"
+                "somebody serves {LOG_SOCKET}, but there is no /var/log/auth.log: start rsyslog, \
+                 which writes it (systemctl start rsyslog), and run this again"
             );
             return Ok(());
         }
@@ -301,6 +302,18 @@ impl Host {
 fn log_is_served() -> bool {
     let socket = UnixDatagram::unbound();
     socket.is_ok_and(|socket| socket.connect(LOG_SOCKET).is_ok())
+}
+
+/// Removes the socket that programs log to when nobody serves it any more: our rsyslogd, which is ended,
+/// made it.
+pub(super) fn take_away_log_socket() {
+    for _ in 0..20 {
+        if !log_is_served() {
+            drop(fs::remove_file(LOG_SOCKET));
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Asks the servers whose workers' command lines don't name the folder to end with all of them.

@@ -50,6 +50,7 @@ fn walk() -> anyhow::Result<()> {
     host::take_away();
     host::stop(&folder);
     end_processes_below(&folder);
+    host::take_away_log_socket();
     if std::env::var_os("WALKTHROUGH_KEEP").is_some() {
         println!("kept: {}", site.keep().display());
     }
@@ -74,6 +75,7 @@ fn take_away_when_interrupted(folder: PathBuf) -> anyhow::Result<()> {
         host::take_away();
         host::stop(&folder);
         end_processes_below(&folder);
+        host::take_away_log_socket();
         std::process::exit(130);
     });
     Ok(())
