@@ -1,10 +1,11 @@
-//! Programs that watch a host: fail2ban, snoopy, the checkers of disks and arrays, keepalived, dhcpd,
-//! NetworkManager and the scanners for rootkits.
+//! Two programs that watch what people do on a host: fail2ban, which bans addresses, and snoopy, which logs
+//! each command.
 //!
 //! fail2ban writes the same lines to its own file and to syslog. The address it bans is the one thing that
 //! matters there; the jail stands in brackets before it. snoopy writes each command with who ran it in
-//! brackets before it: the command is what somebody typed and stands last, so it can hold nothing that
-//! ends it. The others are told by how a message begins, and their words stay in `event.reason`.
+//! brackets before it. The folder in those brackets may be called anything: a head in which a key stands
+//! twice is believed about nobody. The command is what somebody typed and stands last, so nothing in it
+//! reaches the head.
 
 use super::out::Out;
 use super::{Decoder, Line, Looks, scan, time};

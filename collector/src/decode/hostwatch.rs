@@ -1,8 +1,10 @@
-//! Daemons whose messages tell of the health of a host: disks, arrays, paths to storage, leases, interfaces, and the scanners for rootkits.
+//! Daemons whose messages tell of the health of a host: disks, arrays, paths to storage, leases of addresses,
+//! interfaces, and the scanners for rootkits and changed files.
 //!
 //! Each message is told by how it begins, or by words that only the daemon writes; its words stay in
 //! `event.reason`. Names of devices and volumes are an administrator's. What a DHCP client calls itself is
-//! the client's choice: it stands in parentheses and is kept as a name of the source, never as its address.
+//! the client's choice and stands behind its hardware address: nothing behind that is read. The name of a
+//! connection stands before what NetworkManager says of it, which is read from the end.
 
 use super::out::Out;
 use super::{Decoder, Looks, scan};
