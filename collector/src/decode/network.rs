@@ -245,11 +245,19 @@ impl<'a> Facts<'a> {
         any && (self.attack.is_some() || self.attack_category.is_some())
     }
 
-    /// Whether a line names two ends of a connection and what else only such lines say.
-    pub(crate) fn connected(&self) -> bool {
+    /// Whether a line names two ends of a connection.
+    pub(crate) fn has_ends(&self) -> bool {
         let [source, destination, ..] = self.addresses;
-        let ends = source != Told::Nothing && destination != Told::Nothing;
-        ends && self.weight > ENOUGH
+        source != Told::Nothing && destination != Told::Nothing
+    }
+
+    /// Whether a line says what is said of connections only: ports, a policy, a decision.
+    pub(crate) fn decides(&self) -> bool {
+        let verdict = self.action.and_then(words::verdict).and_then(|verdict| verdict.kind);
+        self.ports.iter().any(Option::is_some)
+            || self.policy.is_some()
+            || self.policy_id.is_some()
+            || verdict.is_some()
     }
 
     /// Sets the user of a line that names him otherwise.

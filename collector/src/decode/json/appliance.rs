@@ -40,7 +40,8 @@ pub(super) fn conclude(picture: &Picture<'_>, out: &mut Out) -> Option<&'static 
             facts.take(Pair { key, value, escaped: false }, out);
         }
     }
-    if !facts.connected() && !facts.concerns() {
+    let connected = facts.has_ends() && (facts.decides() || out.has(names::NETWORK_TRANSPORT));
+    if !connected && !facts.concerns() {
         out.reset(mark);
         return None;
     }
