@@ -201,10 +201,10 @@ impl<'a> Reader<'a, '_> {
             at = match self.tokens.pair(self.text, at, &mut self.told) {
                 Some(next) => next,
                 None => {
-                    if self.tokens.is(at, &["from"]) || self.tokens.is(at, &HOSTS) {
-                        if let Some((place, _)) = self.tokens.place(at + 1) {
-                            self.told.source(place);
-                        }
+                    if (self.tokens.is(at, &["from"]) || self.tokens.is(at, &HOSTS))
+                        && let Some((place, _)) = self.tokens.place(at + 1)
+                    {
+                        self.told.source(place);
                     }
                     at + 1
                 }
