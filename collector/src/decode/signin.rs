@@ -349,6 +349,8 @@ mod tests {
             "max failed login attempts for root is 5",
             "login success rate 99 % user=root",
             "do not log in as root from 192.0.2.7",
+            "title: Gitea User Login Failure Via SSH",
+            "Indicates sign-in from an address based on high failure rates of root",
             "用户 root 登录失败 3 次",
             "最近一次登录成功，IP：192.0.2.7",
             "登录失败后锁定账号：root",

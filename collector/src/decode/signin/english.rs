@@ -271,8 +271,13 @@ impl<'a> Reader<'a, '_> {
             return Some(at + 1);
         }
         if success.is_none() && (tokens.is(at, &FAILED) || tokens.is(at, &WORKED)) && !fresh {
-            *success = Some(tokens.is(at, &WORKED));
-            return Some(at + 1);
+            // `failure rates`: the words of another sentence.
+            let ends = tokens.word(at + 1).is_empty()
+                || tokens.is(at + 1, BECAUSE)
+                || tokens.is(at + 1, BY_WHAT)
+                || tokens.is(at + 1, &["from", "for", "by"]);
+            *success = Some(tokens.is(at, &WORKED)).filter(|_| ends);
+            return success.map(|_| at + 1);
         }
         if tokens.is(at, &["from"]) {
             let mut next = at + 1;

@@ -102,6 +102,11 @@ impl<'a> Reader<'a, '_> {
             if words::any(token.text, &NO_SUBJECTS) {
                 return None;
             }
+            let next = at == main.from || self.tokens.is(at, HELPERS);
+            if !named && self.begins(last) && (!next || main.success.is_none()) {
+                // `Gitea user login failure`, `nobody login …`: a title, or a sentence's beginning.
+                return main.success.map(|_| ());
+            }
             if !named && self.begins(last) {
                 let name = token.name()?;
                 if let Some(key) = self.tokens.mark(last.wrapping_sub(1)) {
