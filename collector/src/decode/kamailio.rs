@@ -58,6 +58,9 @@ const ACCOUNTED: &[(&str, FieldId)] = &[
     ("to_uri", names::SIP_TO_URI),
     ("dst_user", names::USER_TARGET_NAME),
 ];
+/// Those that every line has, the last of which are the server's.
+const ALWAYS: &[&str] = &["method", "call_id", CODE, "reason"];
+const CODE: &str = "code";
 /// What stands between a name and an address in Asterisk's lines.
 const FAILED_FOR: &str = "' failed for '";
 /// How scripts begin the line of a login that failed.
@@ -150,16 +153,21 @@ fn accounted(rest: &str, out: &mut Out) -> Option<()> {
     let (what, pairs) = rest.split_once(": ")?;
     let mut found: [Option<&str>; ACCOUNTED.len()] = [None; ACCOUNTED.len()];
     let mut twice = [false; ACCOUNTED.len()];
+    let mut coded = false;
     for pair in pairs.split(';') {
         let Some((key, value)) = pair.split_once('=') else { continue };
         let Some(at) = ACCOUNTED.iter().position(|(known, _)| *known == key) else { continue };
-        twice[at] |= found[at].is_some();
+        coded |= key == CODE;
+        // What the administrator adds stands behind the code, in front of which the tags and the id are
+        // the caller's.
+        let added = !ALWAYS.contains(&key);
+        twice[at] |= found[at].is_some() || added && !coded;
         found[at] = Some(value);
     }
     out.event("session", "sip_transaction");
     out.some(names::EVENT_PROVIDER, what);
     if twice.contains(&true) {
-        out.problem("a key stands twice; neither value is read");
+        out.problem("a key stands twice, or where the caller writes; no value of it is read");
     }
     let mut code = None;
     for ((value, twice), (_, id)) in found.iter().zip(twice).zip(ACCOUNTED) {
