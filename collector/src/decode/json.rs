@@ -24,15 +24,14 @@ mod signing;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::out::Out;
 use super::time::iso;
-use super::{Decoder, Line, Looks, scan};
+use super::{Decoder, Line, Looks, kubernetes, scan, suricata, zeek};
 use crate::event::{FieldId, intern, names};
+use shapes::Picture;
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "json",
@@ -60,23 +59,51 @@ pub(crate) fn looks_like(line: &str) -> bool {
     line.starts_with('{') || line.starts_with(COOKIE)
 }
 
+/// Those that write JSON of their own. Their decoders know their lines by how they begin; these by their
+/// names, where a shipper has put them in another order.
+const PRODUCTS: &[fn(&Line<'_>, &mut Out) -> bool] =
+    &[suricata::decode, zeek::decode, kubernetes::decode];
+
 /// Reads one line.
 pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     let mark = out.mark();
-    if !read(line.message, out) {
-        let Some(repaired) = repair::repaired(line.message) else { return false };
+    if !whole(line.message, out) {
+        return false;
+    }
+    let mut picture = Picture::of(line.message, mark.fields, out);
+    if picture.is_of_product() {
+        let claimed = PRODUCTS.iter().any(|decode| {
+            out.reset(mark);
+            decode(line, out)
+        });
+        if claimed {
+            return true;
+        }
         out.reset(mark);
-        if !read(&repaired, out) {
+        if !whole(line.message, out) {
             return false;
         }
-        out.problem(repair::PROBLEM);
+        picture = Picture::of(line.message, mark.fields, out);
     }
-    shapes::conclude(line, mark.fields, out);
+    shapes::conclude(line, &picture, out);
     if !line.configured.is_empty() {
         // The format says nothing about what the lines are; the configuration does.
         out.dataset = intern::dataset(line.configured);
     }
     true
+}
+
+/// Reads a line as it is, or put right.
+fn whole(text: &str, out: &mut Out) -> bool {
+    let mark = out.mark();
+    if read(text, out) {
+        return true;
+    }
+    let Some(repaired) = repair::repaired(text) else { return false };
+    out.reset(mark);
+    let whole = read(&repaired, out);
+    out.problem(repair::PROBLEM);
+    whole
 }
 
 fn read(text: &str, out: &mut Out) -> bool {
@@ -86,21 +113,6 @@ fn read(text: &str, out: &mut Out) -> bool {
         out.problem(why);
     }
     whole
-}
-
-/// Something that lines of a product hold, such as a key with its quotes and colon, which no value can
-/// hold, as JSON escapes quotes. Made once: what a search prepares costs more than the search.
-pub(crate) struct Mark(LazyLock<Finder<'static>>);
-
-impl Mark {
-    pub(crate) const fn new(make: fn() -> Finder<'static>) -> Mark {
-        Mark(LazyLock::new(make))
-    }
-
-    /// Whether a line holds it.
-    pub(crate) fn is_in(&self, line: &str) -> bool {
-        self.0.find(line.as_bytes()).is_some()
-    }
 }
 
 /// Dates a line by text or a number of seconds or milliseconds; true when it is a date.

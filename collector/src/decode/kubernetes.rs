@@ -12,18 +12,16 @@
 
 use std::sync::LazyLock;
 
-use memchr::memmem::Finder;
-
 use super::json::places::Place::{self, Both, Nothing, Own, Special, To};
 use super::json::places::Places;
-use super::json::{self, Mark, Scalar};
+use super::json::{self, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access, scan, time};
 use crate::event::names;
 
 pub(crate) const DECODER: Decoder = Decoder {
     name: "kubernetes",
-    datasets: &["kubernetes.audit"],
+    datasets: &[DATASET],
     programs: &["kube-apiserver"],
     paths: &["kube-apiserver", "kubernetes/audit"],
     looks: Looks { first: b"{", test: looks_like },
@@ -31,6 +29,7 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
+const DATASET: &str = "kubernetes.audit";
 /// Parts of objects that become fields; of each, whatever list it stands in.
 const OF_OBJECTS: &[&str] = &[
     "capabilities.add",
@@ -73,10 +72,9 @@ const PLACES: &[(&str, Place)] = &[
 
 static TABLE: LazyLock<Places> = LazyLock::new(|| Places::new("kubernetes.audit", PLACES));
 
-static VERSION: Mark = Mark::new(|| Finder::new("\"audit.k8s.io/"));
-
+/// Lines as the server writes them; those in another order `json` knows by their names.
 fn looks_like(line: &str) -> bool {
-    VERSION.is_in(line)
+    line.starts_with("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/")
 }
 
 #[derive(Default)]
@@ -92,7 +90,7 @@ struct Seen {
 }
 
 /// Reads one line.
-fn decode(line: &Line<'_>, out: &mut Out) -> bool {
+pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if !json::looks_like(line.message) {
         return false;
     }
@@ -108,6 +106,7 @@ fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if seen.left_out {
         out.problem("a field is left out: no room for its name");
     }
+    out.dataset = Some(DATASET);
     conclude(&seen, out);
     true
 }
@@ -186,6 +185,7 @@ fn annotation(path: &str, value: Scalar<'_>, seen: &mut Seen, out: &mut Out) {
 
 /// Says what the event is as a whole.
 fn conclude(seen: &Seen, out: &mut Out) {
+    out.security = true;
     out.word(names::ORCHESTRATOR_TYPE, "kubernetes");
     let changes = seen.changes == Some(true);
     out.word(names::EVENT_CATEGORY, if changes { "configuration" } else { "api" });

@@ -15,10 +15,8 @@
 
 mod places;
 
-use memchr::memmem::Finder;
-
 use super::json::places::Place;
-use super::json::{self, Mark, Once, Scalar};
+use super::json::{self, Once, Scalar};
 use super::out::Out;
 use super::{Decoder, Line, Looks, access};
 use crate::event::names;
@@ -59,19 +57,20 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
+/// How far into a line it shows that it is one.
+const HEAD: usize = 96;
 /// A week: what lasts longer is no duration.
 const MAX_SECONDS: f64 = 604_800.0;
 
-static ORIGINATOR: Mark = Mark::new(|| Finder::new("orig_h\":"));
-
+/// Lines as Zeek writes them; those in another order `json` knows by their names.
 fn looks_like(line: &str) -> bool {
-    if ORIGINATOR.is_in(line) {
-        return true;
+    if !line.starts_with("{\"ts\":") {
+        return line.starts_with("{\"_path\":");
     }
-    // Of a file, a certificate or a scan no connection is named.
-    let first = line.starts_with("{\"ts\":") || line.starts_with("{\"_path\":");
-    let alone = ["\"_path\":\"", "\"certificate.serial\":", "\"tx_hosts\":"];
-    first && alone.iter().any(|mark| line.contains(mark))
+    // `uid` and `fuid`; of a certificate, and of a scan, no connection is named.
+    let head = line.get(..line.floor_char_boundary(HEAD)).unwrap_or_default();
+    let marks = ["uid\":\"", "\"fingerprint\":", "\"certificate.", "\"note\":\""];
+    marks.iter().any(|mark| head.contains(mark))
 }
 
 /// What of a line was seen.
@@ -88,7 +87,7 @@ struct Seen {
 }
 
 /// Reads one line.
-fn decode(line: &Line<'_>, out: &mut Out) -> bool {
+pub(crate) fn decode(line: &Line<'_>, out: &mut Out) -> bool {
     if !json::looks_like(line.message) {
         return false;
     }

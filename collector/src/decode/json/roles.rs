@@ -72,6 +72,8 @@ pub(super) const DESTINATION: u8 = 1 << 1;
 pub(super) const ATTACK: u8 = 1 << 2;
 pub(super) const PRODUCT: u8 = 1 << 3;
 pub(super) const ECS: u8 = 1 << 4;
+/// A name that Suricata, Zeek or Kubernetes gives.
+pub(super) const DECODED: u8 = 1 << 5;
 /// Any of them.
 pub(super) const TOLD: u8 = SOURCE | DESTINATION | ATTACK | PRODUCT | ECS;
 /// The role was looked up.
@@ -299,6 +301,9 @@ fn find(name: &str) -> Role {
             }
         }
         _ => {}
+    }
+    if matches!(name, "flow_id" | "id.orig_h" | "auditID") {
+        traits |= DECODED;
     }
     if matches!(name, "deploymentid" | "auth.display_name" | "output") {
         traits |= PRODUCT;

@@ -36,24 +36,23 @@ pub(super) struct Picture<'l> {
     pub(super) meanings: u32,
 }
 
-/// Says what the line's fields, which begin at `from`, mean together.
-pub(super) fn conclude(line: &Line<'_>, from: usize, out: &mut Out) {
-    let picture = Picture::of(line.message, from, out);
+/// Says what the line's fields mean together.
+pub(super) fn conclude(line: &Line<'_>, picture: &Picture<'_>, out: &mut Out) {
     // Of most lines nothing more is known.
     if picture.keys == 0 && picture.traits & roles::TOLD == 0 {
         return;
     }
     if out.time.is_none() {
-        date(&picture, out);
+        date(picture, out);
     }
-    application::conclude(&picture, out);
+    application::conclude(picture, out);
     let named = picture.traits & roles::PRODUCT != 0;
-    let told = signing::conclude(&picture, out) || named && products::conclude(&picture, out);
+    let told = signing::conclude(picture, out) || named && products::conclude(picture, out);
     if picture.traits & roles::ECS != 0 || told {
         return;
     }
     if let Some(dataset) =
-        appliance::conclude(&picture, out).or_else(|| requests::conclude(&picture, out))
+        appliance::conclude(picture, out).or_else(|| requests::conclude(picture, out))
         && line.configured.is_empty()
     {
         out.dataset = Some(dataset);
@@ -73,7 +72,8 @@ fn date(picture: &Picture<'_>, out: &mut Out) {
 }
 
 impl<'l> Picture<'l> {
-    fn of(message: &'l str, from: usize, out: &Out) -> Picture<'l> {
+    /// That of the fields from `from` on.
+    pub(super) fn of(message: &'l str, from: usize, out: &Out) -> Picture<'l> {
         let mut picture = Picture {
             message,
             from,
@@ -97,6 +97,11 @@ impl<'l> Picture<'l> {
             }
         });
         picture
+    }
+
+    /// Whether a name is one that only a product with a decoder of its own gives.
+    pub(super) fn is_of_product(&self) -> bool {
+        self.traits & roles::DECODED != 0
     }
 
     /// Whether some key is there at all.
