@@ -57,20 +57,18 @@ pub(crate) const DECODER: Decoder = Decoder {
     decode,
 };
 
-/// How far into a line it shows that it is one.
-const HEAD: usize = 96;
 /// A week: what lasts longer is no duration.
 const MAX_SECONDS: f64 = 604_800.0;
 
 /// Lines as Zeek writes them; those in another order `json` knows by their names.
 fn looks_like(line: &str) -> bool {
-    if !line.starts_with("{\"ts\":") {
+    let Some(rest) = line.strip_prefix("{\"ts\":") else {
         return line.starts_with("{\"_path\":");
-    }
-    // `uid` and `fuid`; of a certificate, and of a scan, no connection is named.
-    let head = line.get(..line.floor_char_boundary(HEAD)).unwrap_or_default();
-    let marks = ["uid\":\"", "\"fingerprint\":", "\"certificate.", "\"note\":\""];
-    marks.iter().any(|mark| head.contains(mark))
+    };
+    // The next key; of a certificate, a file and a scan no connection is named.
+    let next = rest.split_once(',').map_or("", |(_, next)| next);
+    let keys = ["\"uid\":", "\"fuid\":", "\"fingerprint\":", "\"certificate.", "\"note\":", "\"id"];
+    keys.iter().any(|key| next.starts_with(key))
 }
 
 /// What of a line was seen.
