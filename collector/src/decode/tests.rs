@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use hengwei_protocol::wire::{Fields, record::Body};
+use bytes::Bytes;
+use hengwei_protocol::wire::{Fields, Gap, Origin, Record, record::Body};
 use hengwei_rules::{Event as _, Names as _, Value as Seen, Wanted};
 use proptest::prelude::*;
 
+use super::out::Out;
+use super::pass::{GAP, MAX_AHEAD_NANOS, MAX_REPEAT, RAW, repeated};
 use super::*;
-use crate::event::{EventRef, FieldId, FieldNames};
+use crate::event::{EventRef, FieldId, FieldNames, OWN_AGENT, names};
 
 const CREATED: i64 = 1_765_400_000_000_000_000;
 

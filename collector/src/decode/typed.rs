@@ -3,9 +3,9 @@
 
 use hengwei_protocol::wire::{Field, Fields, field::Value};
 
-use super::RAW;
 use super::json::{outside, put};
 use super::out::Out;
+use super::pass::RAW;
 use crate::event::{self, FieldId, intern, names};
 
 /// The source whose records carry a program's message, which is then decoded.
