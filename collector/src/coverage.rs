@@ -143,6 +143,11 @@ pub fn of_logs(files: &[PathBuf], reading: &Reading) -> anyhow::Result<Vec<Arriv
     Ok(arrivals.into_iter().map(arrival).collect())
 }
 
+/// Every field that the examples of the decoders hold.
+pub fn known_fields() -> BTreeSet<&'static str> {
+    KNOWN.lines().filter_map(|line| line.split_once('\t')).map(|(_, field)| field).collect()
+}
+
 /// What the examples of the decoders hold. Events of Windows are read by the names of their data
 /// whatever their dataset, so what one of them holds any may hold.
 pub fn known() -> Vec<Arrival> {

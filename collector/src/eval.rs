@@ -15,6 +15,7 @@ use hengwei_rules::{
     Correlator, Document, Names, Options, Reference, Refused, Rule, Set, lint_knowing, lint_set,
 };
 
+use crate::coverage;
 use crate::event::names::KNOWN;
 
 mod bench;
@@ -128,7 +129,8 @@ pub fn lint_rules(
     for refusal in &refused {
         writeln!(out, "{}: error: refused: {}", refusal.document, short(refusal))?;
     }
-    let known = |field: &str| KNOWN.contains(&field);
+    let decoded = coverage::known_fields();
+    let known = |field: &str| KNOWN.contains(&field) || decoded.contains(field);
     let of_texts = sources.texts.iter().flat_map(|(name, text)| {
         lint_knowing(text, &known).into_iter().map(|finding| (name.clone(), finding))
     });

@@ -18,6 +18,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use rsigma_parser::CorrelationType;
 use serde::{Deserialize, Serialize};
 
 use crate::correlation::{Ascent, BaseHit, Correlation, Feed, Group, Reference};
@@ -137,6 +138,9 @@ impl Correlator {
                     self.limit();
                     return fired;
                 }
+                // A firing of what counts this very event adds nothing where the event is counted too.
+                let counted = source != base && counts_both(set, *feed, base);
+                let weight = if counted { 0 } else { weight };
                 let Some(one) = self.place(set, *feed, &ascent, time_ns, weight) else { continue };
                 let mut above = one.group.clone();
                 above.extend(grouped.iter().cloned());
@@ -303,6 +307,16 @@ impl Correlator {
             correlator.states.values().flat_map(|state| state.groups.values()).map(Hits::len).sum();
         Ok(correlator)
     }
+}
+
+/// Whether a correlation looks at events of a rule and at firings over them: the firings say something
+/// of the events, and are none.
+fn counts_both(set: &Set, feed: Feed, base: usize) -> bool {
+    let rule = set.rules().get(feed.correlation);
+    rule.and_then(|rule| rule.correlation()).is_some_and(|correlation| {
+        matches!(correlation.kind, CorrelationType::Temporal | CorrelationType::TemporalOrdered)
+            && correlation.members.iter().any(|member| member.rules.contains(&base))
+    })
 }
 
 /// Removes the groups whose latest hit is oldest; how many hits went.

@@ -324,6 +324,23 @@ fn correlations_over_correlations() {
     assert_eq!(reached, ["many", "top"]);
 }
 
+/// Events that a correlation looks at itself are not counted again for what was made of them; where it
+/// looks at firings alone, these are what it counts.
+#[test]
+fn a_firing_is_no_event_beside_the_events() {
+    let rest = "  condition: often and a\n";
+    let both = correlation("both", "temporal", "a, often", rest);
+    let often = correlation("often", "event_count", "a", "  condition: {gte: 3}\n");
+    let above = correlation("above", "temporal", "often, b", "");
+    let mut bench = Bench::new(&(base("a") + &base("b") + &often + &both + &above));
+    assert_eq!(bench.feed("a", "x", 0), []);
+    assert_eq!(bench.feed("a", "x", 1), []);
+    let mut fired = bench.feed("a", "x", 2);
+    fired.sort();
+    assert_eq!(fired, [("both".to_owned(), 3), ("often".to_owned(), 3)]);
+    assert_eq!(bench.feed("b", "x", 3), [("above".to_owned(), 2)]);
+}
+
 #[test]
 fn generate_lets_base_rules_stand_alone() {
     let text = three_in_a_minute().replace("correlation:\n", "generate: true\ncorrelation:\n");
