@@ -1,8 +1,7 @@
 //! A block's way through the decoders: record by record, what carried a line is taken off, a decoder is
 //! found that claims it, and what it said becomes an event.
 //!
-//! Which decoders there are is not known here, nor what any of them makes of a line: they come from a
-//! [`Router`].
+//! What any of them makes of a line is not known here; they come from a [`Router`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
