@@ -18,6 +18,7 @@
 mod trace;
 
 use super::application::said;
+use super::moment::CHINESE_MONTHS;
 use super::out::Out;
 use super::time::{self, Stamp};
 use super::{ANY, Decoder, Line, Looks};
@@ -319,23 +320,9 @@ fn two_lines(text: &str) -> Option<Head<'_>> {
 
 /// `Nov 22, 2026 8:00:00` or `十一月 22, 2026 8:00:00`, before noon or after.
 fn half_day(date: &str, afternoon: bool) -> Option<Stamp> {
-    const CHINESE: &[&str] = &[
-        "一月",
-        "二月",
-        "三月",
-        "四月",
-        "五月",
-        "六月",
-        "七月",
-        "八月",
-        "九月",
-        "十月",
-        "十一月",
-        "十二月",
-    ];
     let mut words = date.split(' ');
     let month = words.next()?;
-    let month = match CHINESE.iter().position(|name| *name == month) {
+    let month = match CHINESE_MONTHS.iter().position(|name| *name == month) {
         Some(at) => u8::try_from(at + 1).ok()?,
         None => match month.strip_suffix('月') {
             Some(digits) => digits.parse().ok()?,

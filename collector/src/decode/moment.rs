@@ -17,7 +17,7 @@
 use super::time::{self, Stamp};
 
 /// Names of months in Chinese, as Java writes them.
-const CHINESE_MONTHS: [&str; 12] = [
+pub(super) const CHINESE_MONTHS: [&str; 12] = [
     "一月",
     "二月",
     "三月",

@@ -59,7 +59,8 @@ pub(crate) const VCENTER: Decoder = Decoder {
 const VM: &str = "session";
 const ROWS: &[Row] = &[
     // What the client calls itself stands last, and may look like another address.
-    row("User {user.name}@{ip} logged in as {user_agent.original*}", "authentication", "login").ok(),
+    row("User {user.name}@{ip} logged in as {user_agent.original*}", "authentication", "login")
+        .ok(),
     row("User {user}@{ip} logged in as {user_agent.original*}", "authentication", "login").ok(),
     row("User {user}@{ip} logged in", "authentication", "login").ok(),
     row("User {user}@{ip} logged out (login time: {*}", "authentication", "logout").ok(),
