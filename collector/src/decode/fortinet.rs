@@ -35,7 +35,7 @@ fn looks_like(line: &str) -> bool {
 fn own(key: &str) -> Option<Meaning> {
     Some(match key {
         "type" | "vd" | "date" | "time" | "tz" | "eventtime" | "ui" | "unauthuser" | "crlevel"
-        | "policytype" => Meaning::Keep,
+        | "policytype" | "method" | "sn" => Meaning::Keep,
         "subtype" => Meaning::Kind,
         "level" => Meaning::Lower(names::LOG_LEVEL),
         "hostname" => Meaning::Field(names::URL_DOMAIN),

@@ -205,7 +205,9 @@ fn said<'a>(head: &Head<'_>, text: &'a str, facts: &mut Facts<'a>, out: &mut Out
     let signs = [" logged in from ", " logged out from ", " failed to log in from "];
     let last = signs.iter().filter_map(|sign| Some((text.rfind(sign)?, sign))).max();
     if let Some((at, sign)) = last {
-        facts.set_user(text.get(..at).unwrap_or_default());
+        if let Some(user) = signed_in(text.get(..at).unwrap_or_default()) {
+            facts.set_user(user);
+        }
         let place = text.get(at + sign.len()..).unwrap_or_default().trim_end_matches('.');
         facts.take(Pair { key: "ip", value: place, escaped: false }, out);
         facts.set_result(if sign.contains("failed") { "failed" } else { "success" });
@@ -237,6 +239,14 @@ fn said<'a>(head: &Head<'_>, text: &'a str, facts: &mut Facts<'a>, out: &mut Out
         return true;
     }
     link(text, out)
+}
+
+/// The name in `TELNET user admin` and `admin`; a line may leave it out.
+fn signed_in(who: &str) -> Option<&str> {
+    let line = ["TELNET", "SSH", "WEB", "FTP", "Console", "AUX"].into_iter();
+    let mut behind = line.filter_map(|way| who.strip_prefix(way)?.strip_prefix(" user"));
+    let user = behind.next().unwrap_or(who).trim();
+    (!user.is_empty()).then_some(user)
 }
 
 /// `Physical state on the interface GE1/0/1 changed to down.`, `Interface X has turned into DOWN state.`

@@ -35,7 +35,7 @@ pub(super) const MAX_REPEAT: u64 = 1_000_000;
 /// Wrappers within one another that are taken off a line.
 const MAX_WRAPPERS: usize = 2;
 /// A stamp further ahead of ingestion than this is not believed.
-pub(super) const MAX_AHEAD_NANOS: i64 = 5 * MINUTE;
+const MAX_AHEAD_NANOS: i64 = 5 * MINUTE;
 
 /// What is the same for all records of one origin.
 struct Route<'a> {

@@ -8,9 +8,9 @@ use hengwei_rules::{Event as _, Names as _, Value as Seen, Wanted};
 use proptest::prelude::*;
 
 use super::out::Out;
-use super::pass::{GAP, MAX_AHEAD_NANOS, MAX_REPEAT, RAW, repeated};
+use super::pass::{GAP, MAX_REPEAT, RAW, repeated};
 use super::*;
-use crate::event::{EventRef, FieldId, FieldNames, OWN_AGENT, names};
+use crate::event::{EventRef, FieldId, FieldNames, names};
 
 const CREATED: i64 = 1_765_400_000_000_000_000;
 

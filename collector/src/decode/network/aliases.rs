@@ -68,7 +68,7 @@ impl Meaning {
     /// programs have too say little.
     pub(crate) fn weight(self) -> u32 {
         match self {
-            Meaning::Address(Side::Peer) => 1,
+            Meaning::Address(Side::Peer) | Meaning::Port(Side::Peer) => 1,
             Meaning::Address(_) | Meaning::Port(_) => 2,
             Meaning::Protocol | Meaning::Action | Meaning::Policy | Meaning::PolicyId => 1,
             Meaning::Attack | Meaning::AttackCategory => 1,
@@ -206,6 +206,8 @@ const ALIASES: &[(Meaning, &str)] = &[
          用户 用户名 用户名称 用户账号 用户帐号 操作员 管理员 管理员账号 操作用户 登录用户 登陆用户 登录名 登录账号 \
          登录帐号 操作人 操作者 主账号 认证用户",
     ),
+    (Port(Peer), "clientport peerport remoteport 客户端端口"),
+    (Account, "dbuser dbusername dbaccount 数据库用户 数据库用户名 数据库账号"),
     (Account, "account accountname 账号 帐号 账户 帐户 从账号 资源账号 目标账号"),
     (
         Policy,

@@ -27,6 +27,8 @@ const HELPERS: &[&str] = &["has", "have", "had", "was", "just", "been", "success
 /// Before words of signing in they make something else of them.
 static NOUNS_OF_PEOPLE: Words =
     Words::new("user username account administrator admin operator principal client member");
+/// Those that accounts are called.
+const ALSO_NAMES: &[&str] = &["admin", "administrator", "operator"];
 const ARTICLES: &[&str] = &["the", "a", "an", "your", "its"];
 /// Before a user who is not one of the product's.
 static STRANGE: Words = Words::new(
@@ -372,6 +374,10 @@ impl<'a> Reader<'a, '_> {
         let mut at = from;
         let mut marked = marked;
         while at < from + 4 {
+            // At the end of all, `admin` is who it was.
+            if tokens.is(at, ALSO_NAMES) && tokens.get(at + 1).is_none() {
+                break;
+            }
             if tokens.is(at, &NOUNS_OF_PEOPLE) && self.follows_name(at + 1) {
                 marked = true;
             } else if tokens.is(at, &["user", "account"])
