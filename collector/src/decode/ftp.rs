@@ -103,11 +103,12 @@ fn proftpd_said(said: &str, out: &mut Out) {
         for (end, success) in ends {
             let Some((user, reason)) = rest.rsplit_once(end) else { continue };
             login(success == Some(true), user.strip_suffix(':').unwrap_or(user), out);
-            if success != Some(true) {
-                out.some(names::EVENT_REASON, reason.trim_end_matches('.'));
-            }
             if end.starts_with(": no such") {
+                // Behind it stand the ends of the connection.
+                out.word(names::EVENT_REASON, "no such user");
                 out.flag(names::HENGWEI_AUTH_INVALID_USER, true);
+            } else if success != Some(true) {
+                out.some(names::EVENT_REASON, reason.trim_end_matches('.'));
             }
             return;
         }

@@ -357,8 +357,8 @@ impl Pass<'_> {
                 return Some(dataset);
             }
         }
-        // A program's own decoder knows its sign-ins, and a false name says nothing.
-        if !self.disbelieved && owner.is_none_or(signin::is_general) {
+        // A program's own decoder knows its sign-ins; a false name says nothing, and a request what it likes.
+        if !self.disbelieved && !served && owner.is_none_or(signin::is_general) {
             signin::read(line, &mut self.out);
         }
         let owner = owner?;
