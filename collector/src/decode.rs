@@ -128,6 +128,7 @@ use hengwei_protocol::wire::Block;
 use crate::event::{Events, Sender};
 pub(crate) use route::{ANY, DAY_FIRST, DIGITS, ISO, Looks, NUMBER, SLASHED, UNDATED};
 pub use route::{Decoder, Router};
+pub(crate) use time::read_in;
 
 /// What decoding needs beside the block.
 #[derive(Debug, Clone)]

@@ -199,7 +199,7 @@ fn raw_records(path: &Path, reading: &Reading, see: SeeRecords<'_>) -> anyhow::R
     let context = || format!("{}: can't be read", path.display());
     let file = std::fs::File::open(path).with_context(context)?;
     let created = match reading.year {
-        Some(year) => end_of(year, &reading.tz)?,
+        Some(year) => decode::read_in(year),
         None => file.metadata()?.modified().ok().and_then(unix_nanos).unwrap_or_else(time::now),
     };
     let origin = Origin {
@@ -233,14 +233,6 @@ fn raw_records(path: &Path, reading: &Reading, see: SeeRecords<'_>) -> anyhow::R
             return Ok(());
         }
     }
-}
-
-/// The last moment of a year in a zone: stamps without a year are nearest to it from before.
-fn end_of(year: i16, zone: &str) -> anyhow::Result<i64> {
-    let zone = jiff::tz::TimeZone::get(zone).unwrap_or(jiff::tz::TimeZone::UTC);
-    // The middle of the year: every stamp of that year is nearer to it than those of its neighbours.
-    let noon = jiff::civil::date(year, 7, 2).at(12, 0, 0, 0).to_zoned(zone)?;
-    Ok(time::nanos(noon.timestamp()))
 }
 
 fn unix_nanos(time: std::time::SystemTime) -> Option<i64> {

@@ -114,6 +114,13 @@ fn nearest_year(stamp: &Stamp, created: i64) -> Option<i64> {
         .min_by_key(|year| ahead(*year).abs())
 }
 
+/// When a log is taken to have been read so that all its stamps without a year are of this one, in Unix
+/// nanoseconds: a moment before the next year's first stamp could be meant.
+pub(crate) fn read_in(year: i16) -> i64 {
+    let next = days_from_civil(i64::from(year) + 1, 1, 1) * 86_400;
+    (next - MAX_AHEAD_SECS - 1) * SECOND
+}
+
 fn exists(year: i64, stamp: &Stamp) -> bool {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match stamp.month {
@@ -366,6 +373,21 @@ mod tests {
         // A clock that is some days ahead is no log of last year.
         check("", "2026-11-22T00:00:00Z", "Dec 20 08:00:00", "2026-12-20T08:00:00Z");
         check("", "2026-12-22T00:00:00Z", "Jan 10 08:00:00", "2027-01-10T08:00:00Z");
+    }
+
+    #[test]
+    fn a_year_that_is_told_holds_for_all_of_it() {
+        let created = read_in(2026);
+        for (line, expected) in [
+            ("Jan  1 00:00:00", "2026-01-01T00:00:00Z"),
+            ("Jul  2 12:00:00", "2026-07-02T12:00:00Z"),
+            ("Nov 20 08:00:00", "2026-11-20T08:00:00Z"),
+            ("Dec 31 23:59:59", "2026-12-31T23:59:59Z"),
+        ] {
+            let (stamp, _) = bsd(line.as_bytes()).expect(line);
+            let time = Clock::new("").resolve(&stamp, created).expect("a date");
+            assert_eq!(crate::time::rfc3339(time), expected);
+        }
     }
 
     #[test]
