@@ -128,6 +128,7 @@ use hengwei_protocol::wire::Block;
 use crate::event::{Events, Sender};
 pub(crate) use route::{ANY, DAY_FIRST, DIGITS, ISO, Looks, NUMBER, SLASHED, UNDATED};
 pub use route::{Decoder, Router};
+use time::Years;
 pub(crate) use time::read_in;
 
 /// What decoding needs beside the block.
@@ -288,7 +289,13 @@ pub fn block(block: impl Borrow<Block>, context: &Context<'_>) -> Events {
 
 /// Decodes a block with the decoders of a table, see [`block`].
 pub fn decode_with(block: &Block, context: &Context<'_>, router: &Router) -> Events {
-    pass::decode(block, context, router)
+    pass::decode(block, context, router, Years::Nearest)
+}
+
+/// Decodes a block of a file that is at hand as a whole: a stamp without a year is counted back from when the
+/// file was read ([`Record::created`](hengwei_protocol::wire::Record)), see [`block`].
+pub fn file(block: &Block, context: &Context<'_>) -> Events {
+    pass::decode(block, context, Router::usual(), Years::Back)
 }
 
 /// What a panic said.

@@ -187,7 +187,7 @@ fn decoded(
         .collect();
     let block = Block { origins: vec![origin.clone()], records };
     // Nothing is ahead of the time it was taken in: an old log is not suspect for being replayed.
-    decode::block(block, &decode::Context { sender, ingested: time::now(), kind })
+    decode::file(&block, &decode::Context { sender, ingested: time::now(), kind })
 }
 
 /// Takes where records come from, when they were read, and the records, each with the number of its

@@ -1,7 +1,7 @@
 //! What decoders write to: the fields and the arena of a whole batch, and what they conclude about
 //! the record at hand. Nothing here allocates per field; both buffers grow with the batch.
 
-use super::time::{Clock, Stamp, iso};
+use super::time::{Clock, Stamp, Years, iso};
 use crate::event::{FieldId, Value, names};
 use foldhash::fast::FixedState;
 use std::collections::HashMap;
@@ -88,6 +88,11 @@ impl Out {
             handed: None,
             spare: String::new(),
         }
+    }
+
+    /// Says which year stamps without one are of.
+    pub(crate) fn count_years(&mut self, years: Years) {
+        self.clock.years = years;
     }
 
     /// Begins a record whose text is `text`: slices of it become spans of it.

@@ -11,6 +11,7 @@ use hengwei_protocol::{Kind, record};
 
 use super::charset::{self, Charset};
 use super::out::{Handed, Out};
+use super::time::Years;
 use super::{
     Context, Decoder, Line, Router, access, audit, panic_text, scan, signin, syslog, typed,
 };
@@ -68,7 +69,12 @@ fn is_own(sender: &Sender) -> bool {
 }
 
 /// Decodes a block with the decoders of a table.
-pub(super) fn decode(block: &Block, context: &Context<'_>, router: &Router) -> Events {
+pub(super) fn decode(
+    block: &Block,
+    context: &Context<'_>,
+    router: &Router,
+    years: Years,
+) -> Events {
     let nowhere = Origin::default();
     let routes: Vec<Route<'_>> = block
         .origins
@@ -86,6 +92,7 @@ pub(super) fn decode(block: &Block, context: &Context<'_>, router: &Router) -> E
         depth: 0,
         disbelieved: false,
     };
+    pass.out.count_years(years);
     for record in &block.records {
         pass.record(record);
     }

@@ -1,9 +1,9 @@
 //! Stamps in log lines, and what they mean.
 //!
 //! In: the bytes of a stamp. Out: Unix nanoseconds. A stamp without a year takes the year nearest
-//! to when the line was read, but none that puts it more than a month ahead: a wrong clock does that, and
-//! what lies further off was read late, from an old log. One without a zone is in the sender's. The zone's
-//! arithmetic is done once per minute of log, not once per line.
+//! to when the line was read, or, in a log that is at hand as a whole, the latest before it ([`Years`]); one
+//! without a zone is in the sender's. The zone's arithmetic is done
+//! once per minute of log, not once per line.
 
 use crate::time::SECOND;
 use jiff::civil;
@@ -14,8 +14,19 @@ const MONTHS: [&[u8; 3]; 12] = [
 ];
 /// A leap day recurs within eight years even over a century that has none.
 const LEAP_GAP_YEARS: i64 = 8;
-/// A stamp without a year is at most so far ahead of when it was read.
-const MAX_AHEAD_SECS: i64 = 31 * 86_400;
+
+/// How far ahead of the moment it is counted back from a stamp may seem to be, whose zone is not known yet.
+const ZONES_SECS: i64 = 86_400;
+
+/// Which year a stamp without one is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Years {
+    /// The nearest to when the line was read: what an agent follows.
+    #[default]
+    Nearest,
+    /// The latest that is not after it: a file that is read when all of it was written.
+    Back,
+}
 
 /// A stamp as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +54,7 @@ pub(crate) struct Stamp {
 pub(crate) struct Clock {
     zone: TimeZone,
     unknown: Option<Box<str>>,
+    pub(crate) years: Years,
     /// The last local minute (in minutes of the civil calendar) and its Unix seconds.
     minute: Option<(i64, i64)>,
 }
@@ -55,7 +67,8 @@ impl Clock {
             zone => fixed(zone).or_else(|| TimeZone::get(zone).ok()),
         };
         let unknown = known.is_none().then(|| zone.into());
-        Clock { zone: known.unwrap_or(TimeZone::UTC), unknown, minute: None }
+        let zone = known.unwrap_or(TimeZone::UTC);
+        Clock { zone, unknown, years: Years::default(), minute: None }
     }
 
     /// The zone that was asked for, when nobody knows it.
@@ -67,7 +80,7 @@ impl Clock {
     pub(crate) fn resolve(&mut self, stamp: &Stamp, created: i64) -> Option<i64> {
         let year = match stamp.year {
             Some(year) => i64::from(year),
-            None => nearest_year(stamp, created)?,
+            None => year_of(stamp, created, self.years)?,
         };
         if !(1..=9999).contains(&year) || !exists(year, stamp) {
             return None;
@@ -101,7 +114,7 @@ fn fixed(zone: &str) -> Option<TimeZone> {
     Offset::from_seconds(self::zone(zone)?).ok().map(TimeZone::fixed)
 }
 
-fn nearest_year(stamp: &Stamp, created: i64) -> Option<i64> {
+fn year_of(stamp: &Stamp, created: i64, years: Years) -> Option<i64> {
     let read = created.div_euclid(SECOND);
     let (now, _, _) = civil_from_days(read.div_euclid(86_400));
     let reach = if (stamp.month, stamp.day) == (2, 29) { LEAP_GAP_YEARS } else { 1 };
@@ -109,16 +122,18 @@ fn nearest_year(stamp: &Stamp, created: i64) -> Option<i64> {
         let days = days_from_civil(year, stamp.month, stamp.day);
         days * 86_400 + i64::from(stamp.hour) * 3_600 + i64::from(stamp.minute) * 60 - read
     };
-    (now - reach..=now + reach)
-        .filter(|year| exists(*year, stamp) && ahead(*year) <= MAX_AHEAD_SECS)
-        .min_by_key(|year| ahead(*year).abs())
+    let mut all = (now - reach..=now + reach).filter(|year| exists(*year, stamp));
+    match years {
+        Years::Nearest => all.min_by_key(|year| ahead(*year).abs()),
+        Years::Back => all.rfind(|year| ahead(*year) <= ZONES_SECS),
+    }
 }
 
-/// When a log is taken to have been read so that all its stamps without a year are of this one, in Unix
-/// nanoseconds: a moment before the next year's first stamp could be meant.
+/// When a log is taken to have been read for all its stamps without a year to be of this one, counted
+/// back; Unix nanoseconds.
 pub(crate) fn read_in(year: i16) -> i64 {
     let next = days_from_civil(i64::from(year) + 1, 1, 1) * 86_400;
-    (next - MAX_AHEAD_SECS - 1) * SECOND
+    (next - ZONES_SECS - 1) * SECOND
 }
 
 fn exists(year: i64, stamp: &Stamp) -> bool {
@@ -360,33 +375,33 @@ mod tests {
         check("", "2025-12-31T23:59:00Z", "Jan  1 00:00:01", "2026-01-01T00:00:01Z");
         check("", "2026-06-01T00:00:00Z", "Jun  1 00:00:01", "2026-06-01T00:00:01Z");
         check("", "2025-03-01T00:00:00Z", "Feb 29 12:00:00", "2024-02-29T12:00:00Z");
-        check("", "2028-02-01T00:00:00Z", "Feb 29 12:00:00", "2028-02-29T12:00:00Z");
-        check("", "2101-03-01T00:00:00Z", "Feb 29 12:00:00", "2096-02-29T12:00:00Z");
+        check("", "2027-10-01T00:00:00Z", "Feb 29 12:00:00", "2028-02-29T12:00:00Z");
+        check("", "2101-03-01T00:00:00Z", "Feb 29 12:00:00", "2104-02-29T12:00:00Z");
         check("", "2025-03-01T00:00:00Z", "Feb 30 12:00:00", "");
         check("", "2025-03-01T00:00:00Z", "Mar  1 24:00:00", "");
     }
 
     #[test]
-    fn a_log_that_is_read_late_is_of_the_past() {
-        check("", "2027-05-31T00:00:00Z", "Nov 20 08:00:00", "2026-11-20T08:00:00Z");
-        check("", "2026-11-22T00:00:00Z", "Dec 31 08:00:00", "2025-12-31T08:00:00Z");
-        // A clock that is some days ahead is no log of last year.
-        check("", "2026-11-22T00:00:00Z", "Dec 20 08:00:00", "2026-12-20T08:00:00Z");
-        check("", "2026-12-22T00:00:00Z", "Jan 10 08:00:00", "2027-01-10T08:00:00Z");
-    }
-
-    #[test]
-    fn a_year_that_is_told_holds_for_all_of_it() {
-        let created = read_in(2026);
+    fn a_year_left_out_is_counted_back_in_a_file() {
+        let back = |created: i64, line: &str| {
+            let (stamp, _) = bsd(line.as_bytes()).expect(line);
+            let mut clock = Clock::new("");
+            clock.years = Years::Back;
+            crate::time::rfc3339(clock.resolve(&stamp, created).expect("a date"))
+        };
+        let read: jiff::Timestamp = "2026-11-22T12:00:00Z".parse().expect("a time");
+        let read = crate::time::nanos(read);
+        assert_eq!(back(read, "Dec 10 06:55:46"), "2025-12-10T06:55:46Z");
+        assert_eq!(back(read, "Apr 10 06:55:46"), "2026-04-10T06:55:46Z");
+        assert_eq!(back(read, "Feb 29 12:00:00"), "2024-02-29T12:00:00Z");
+        // The east is hours ahead of the clock here.
+        assert_eq!(back(read, "Nov 22 20:00:00"), "2026-11-22T20:00:00Z");
         for (line, expected) in [
             ("Jan  1 00:00:00", "2026-01-01T00:00:00Z"),
             ("Jul  2 12:00:00", "2026-07-02T12:00:00Z"),
-            ("Nov 20 08:00:00", "2026-11-20T08:00:00Z"),
             ("Dec 31 23:59:59", "2026-12-31T23:59:59Z"),
         ] {
-            let (stamp, _) = bsd(line.as_bytes()).expect(line);
-            let time = Clock::new("").resolve(&stamp, created).expect("a date");
-            assert_eq!(crate::time::rfc3339(time), expected);
+            assert_eq!(back(read_in(2026), line), expected);
         }
     }
 
