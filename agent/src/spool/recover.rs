@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use hengwei_protocol::Kind;
 use hengwei_protocol::gap::Cause;
@@ -83,8 +84,10 @@ fn list(dir: &Path) -> Result<Vec<(u64, u64, std::path::PathBuf)>, Error> {
     Ok(files)
 }
 
-/// Writes a file over itself and makes it durable. A file system that needs room even for that and
-/// has none does not keep the spool from opening: all the same, a sync must succeed.
+/// Writes a file over itself and makes it durable. What the file system keeps of the file, its length and
+/// where its blocks lie, may have been lost with a failed sync as well: a new time of change has that written
+/// again. A file system that needs room even for that and has none does not keep the spool from opening: all
+/// the same, a sync must succeed.
 fn write_again(disk: &Disk, path: &Path) -> std::io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut piece = vec![0; PIECE];
@@ -100,7 +103,12 @@ fn write_again(disk: &Disk, path: &Path) -> std::io::Result<()> {
         }
         offset += read as u64;
     }
-    disk.sync(&file, path)
+    match file.set_modified(SystemTime::now()) {
+        Err(error) if error.kind() != std::io::ErrorKind::StorageFull => return Err(error),
+        _ => {}
+    }
+    disk.sync(&file, path)?;
+    file.sync_all()
 }
 
 /// Walks one file.

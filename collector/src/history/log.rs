@@ -25,7 +25,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use aws_lc_rs::rand;
 use bytes::Bytes;
@@ -330,9 +330,10 @@ impl LogFile {
         self.file.set_len(len).map_err(|error| failed(&self.path, &error))
     }
 
-    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`]. A
-    /// file system that needs room even for that and has none does not keep history from opening:
-    /// all the same, a sync must succeed.
+    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`]. What the
+    /// file system keeps of the file, its length and where its blocks lie, may have been lost with the
+    /// failed sync as well: a new time of change has that written again. A file system that needs room
+    /// even for that and has none does not keep history from opening: all the same, a sync must succeed.
     pub(super) fn rewrite(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
         let mut offset = 0;
         for piece in bytes.chunks(REWRITE_BYTES) {
@@ -342,7 +343,12 @@ impl LogFile {
             }
             offset += piece.len() as u64;
         }
-        disk.sync(&self.file).map_err(|error| failed(&self.path, &error))
+        match self.file.set_modified(SystemTime::now()) {
+            Err(error) if !disk::is_full(&error) => return Err(failed(&self.path, &error)),
+            _ => {}
+        }
+        disk.sync(&self.file).map_err(|error| failed(&self.path, &error))?;
+        self.sync()
     }
 
     /// Makes the file as it is durable.
