@@ -25,7 +25,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use aws_lc_rs::rand;
 use bytes::Bytes;
@@ -48,6 +48,8 @@ pub(super) const MAX_PAYLOAD: usize = 1 << 30;
 /// How often the same frame is tried again after an error that is not "full".
 const WRITE_ATTEMPTS: usize = 3;
 
+/// The last file while it is written anew.
+const FRESH: &str = "fresh.tmp";
 /// How much of a file is written over itself at a time.
 const REWRITE_BYTES: usize = 4 << 20;
 
@@ -330,11 +332,33 @@ impl LogFile {
         self.file.set_len(len).map_err(|error| failed(&self.path, &error))
     }
 
-    /// Writes what was read from the file over itself, and makes it durable: see [`super::open`]. What the
-    /// file system keeps of the file, its length and where its blocks lie, may have been lost with the
-    /// failed sync as well: a new time of change has that written again. A file system that needs room
-    /// even for that and has none does not keep history from opening: all the same, a sync must succeed.
-    pub(super) fn rewrite(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
+    /// Writes what was read from the file anew, and makes it durable: see [`super::open`]. A file system
+    /// that has no room for a second copy gets it over the first, and one that needs room even for that
+    /// does not keep history from opening: all the same, a sync must succeed.
+    pub(super) fn rewrite(&mut self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
+        let fresh = self.path.with_file_name(FRESH);
+        match self.renew(disk, bytes, &fresh) {
+            Err(error) if disk::is_full(&error) => {
+                disk::remove(&fresh)?;
+                self.overwrite(disk, bytes)
+            }
+            renewed => renewed.map_err(|error| failed(&self.path, &error)),
+        }
+    }
+
+    /// Puts a new file with these bytes in the place of this one.
+    fn renew(&mut self, disk: &dyn Disk, bytes: &[u8], fresh: &Path) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(fresh)?;
+        disk.write_at(&file, bytes, 0)?;
+        disk.sync(&file)?;
+        fs::rename(fresh, &self.path)?;
+        disk.sync_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+        self.file = file;
+        Ok(())
+    }
+
+    fn overwrite(&self, disk: &dyn Disk, bytes: &[u8]) -> Result<(), Error> {
         let mut offset = 0;
         for piece in bytes.chunks(REWRITE_BYTES) {
             match disk.write_at(&self.file, piece, offset) {
@@ -343,12 +367,7 @@ impl LogFile {
             }
             offset += piece.len() as u64;
         }
-        match self.file.set_modified(SystemTime::now()) {
-            Err(error) if !disk::is_full(&error) => return Err(failed(&self.path, &error)),
-            _ => {}
-        }
-        disk.sync(&self.file).map_err(|error| failed(&self.path, &error))?;
-        self.sync()
+        disk.sync(&self.file).map_err(|error| failed(&self.path, &error))
     }
 
     /// Makes the file as it is durable.

@@ -10,10 +10,11 @@
 //! could not write as clean: they read well from memory, a second sync finds nothing to do and
 //! succeeds, and the disk never gets them. The process that had the failure ends there, but the one
 //! that opens next reads those very pages, and would take commits for durable that a power cut
-//! undoes, after it told agents where they stand. Writing the bytes that were read over themselves
-//! makes the pages dirty again, so the sync that follows writes them or fails, and then history does
-//! not open. It needs no room, so it works on a full disk, and asks no more of the disk than every
-//! append does, which writes the sector anew that the frame before ends in. Only the last file can
+//! undoes, after it told agents where they stand. So what was read is written to
+//! a new file, which takes the place of the old one: the sync that follows writes it or fails, and then
+//! history does not open. Writing it over itself does not do: a block whose first write failed stays
+//! unwritten to ext4, whatever is written there before it is mounted anew. Where there is no room for a
+//! second copy it is what is left. Only the last file can
 //! be in doubt: the one before was synced before it was begun, and nothing follows a failed sync.
 
 use std::fs::{self, File, TryLockError};
@@ -146,10 +147,10 @@ pub(super) fn start(
     }
     let (index, in_order) = open_index(dir, &manifest, &mut found, distrust_index, &counters)?;
     let disk = Arc::clone(&options.disk);
-    let tail = match found.files.last() {
+    let tail = match found.files.last_mut() {
         Some(file) => {
             let bytes = std::mem::take(&mut found.tail);
-            if !in_order {
+            if !in_order && let Some(file) = Arc::get_mut(file) {
                 file.rewrite(&*disk, &bytes)?;
             }
             Tail::new(Arc::clone(file), bytes.len() as u64)
