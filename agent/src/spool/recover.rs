@@ -8,15 +8,16 @@
 //! What a killed agent wrote and did not sync reads well from memory, and so does what a failed sync
 //! left there, which a second sync would not even try to write. Were such records shown to readers,
 //! the collector could have numbers that a power cut takes from the spool. Therefore the newest file
-//! of a queue is written over itself and synced before it is read; the others were synced when the
-//! next one was begun.
+//! of a queue is written to a new one, which takes its place, and synced before it is read; the others
+//! were synced when the next one was begun. Writing it over itself does not do where there is room for
+//! more: a block whose first write failed stays unwritten to ext4, whatever is written there before it
+//! is mounted anew.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::SystemTime;
 
 use hengwei_protocol::Kind;
 use hengwei_protocol::gap::Cause;
@@ -30,7 +31,9 @@ use super::view::{Positions, Queue, Segment};
 use super::{Error, new_epoch};
 use crate::time::now;
 
-/// How much of a file is written over itself at a time.
+/// The newest file of a queue while it is written anew.
+const FRESH: &str = "fresh.tmp";
+/// How much of a file is written anew at a time.
 const PIECE: usize = 256 << 10;
 
 /// One file as it was found.
@@ -84,11 +87,43 @@ fn list(dir: &Path) -> Result<Vec<(u64, u64, std::path::PathBuf)>, Error> {
     Ok(files)
 }
 
-/// Writes a file over itself and makes it durable. What the file system keeps of the file, its length and
-/// where its blocks lie, may have been lost with a failed sync as well: a new time of change has that written
-/// again. A file system that needs room even for that and has none does not keep the spool from opening: all
-/// the same, a sync must succeed.
+/// Writes a file anew and makes it durable. A file system that has no room for a second copy gets it over
+/// the first, and one that needs room even for that does not keep the spool from opening: all the same, a
+/// sync must succeed.
 fn write_again(disk: &Disk, path: &Path) -> std::io::Result<()> {
+    let fresh = path.with_file_name(FRESH);
+    match renew(disk, path, &fresh) {
+        Err(error) if is_full(&error) => {
+            match disk.remove(&fresh) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            overwrite(disk, path)
+        }
+        renewed => renewed,
+    }
+}
+
+/// Puts a new file with the same bytes in the place of one.
+fn renew(disk: &Disk, path: &Path, fresh: &Path) -> std::io::Result<()> {
+    let old = File::open(path)?;
+    let mut new = disk.create(fresh)?;
+    let mut piece = vec![0; PIECE];
+    let mut offset = 0;
+    loop {
+        let read = old.read_at(&mut piece, offset)?;
+        if read == 0 {
+            break;
+        }
+        disk.write(&mut new, fresh, &piece[..read])?;
+        offset += read as u64;
+    }
+    disk.sync(&new, fresh)?;
+    disk.rename(fresh, path)?;
+    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn overwrite(disk: &Disk, path: &Path) -> std::io::Result<()> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut piece = vec![0; PIECE];
     let mut offset = 0;
@@ -98,17 +133,16 @@ fn write_again(disk: &Disk, path: &Path) -> std::io::Result<()> {
             break;
         }
         match disk.write(&mut file, path, &piece[..read]) {
-            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => break,
+            Err(error) if is_full(&error) => break,
             written => written?,
         }
         offset += read as u64;
     }
-    match file.set_modified(SystemTime::now()) {
-        Err(error) if error.kind() != std::io::ErrorKind::StorageFull => return Err(error),
-        _ => {}
-    }
-    disk.sync(&file, path)?;
-    file.sync_all()
+    disk.sync(&file, path)
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Walks one file.

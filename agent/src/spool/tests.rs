@@ -502,29 +502,49 @@ fn the_newest_file_is_written_again_and_synced_before_it_is_read() {
     let path = files(dir.path(), Kind::Log).pop().expect("a file");
     let bytes = fs::read(&path).expect("reads");
     let steps = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (seen, newest) = (Arc::clone(&steps), path.clone());
+    let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_owned();
+    let (seen, newest, fresh) = (Arc::clone(&steps), name(&path), path.with_file_name("fresh.tmp"));
+    const ILL: usize = 1;
+    const FULL: usize = 2;
     let fail = Arc::new(AtomicUsize::new(0));
     let failing = Arc::clone(&fail);
     let hook: disk::Hook = Arc::new(move |step| {
+        let failing = failing.load(Ordering::SeqCst);
+        let saw = |what: &str, path: &std::path::Path| {
+            let which = if path == fresh { "new" } else { "old" };
+            seen.lock().expect("locks").push(format!("{what} {which}"));
+        };
         match step {
-            Step::Write(path, len) if path == newest => seen.lock().expect("locks").push(len),
-            Step::Sync(path) if path == newest => {
-                seen.lock().expect("locks").push(0);
-                if failing.load(Ordering::SeqCst) > 0 {
+            Step::Create(path) if path == fresh && failing == FULL => {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Step::Write(path, _) if path == fresh || name(path) == newest => saw("write", path),
+            Step::Sync(path) if path == fresh || name(path) == newest => {
+                saw("sync", path);
+                if failing == ILL {
                     return Err(io::Error::other("the disk is ill"));
                 }
             }
+            Step::Rename(path) if path == fresh => saw("rename", path),
             _ => {}
         }
         Ok(())
     });
     let disk = Disk { hook: Some(hook), ..disk() };
-    let spool = Spool::open_on(disk.clone(), dir.path(), &Options::default()).expect("opens");
-    assert_eq!(*steps.lock().expect("locks"), [bytes.len(), 0]);
-    assert_eq!(drain(&spool, Kind::Log), lines(0..3));
-    assert_eq!(fs::read(&path).expect("reads"), bytes);
-    runtime().block_on(spool.close());
-    fail.store(1, Ordering::SeqCst);
+    for (full, expected) in [
+        (0, &["write new", "sync new", "rename new"][..]),
+        // Where there is no room for a second file, over the first.
+        (FULL, &["write old", "sync old"]),
+    ] {
+        fail.store(full, Ordering::SeqCst);
+        let spool = Spool::open_on(disk.clone(), dir.path(), &Options::default()).expect("opens");
+        assert_eq!(std::mem::take(&mut *steps.lock().expect("locks")), expected);
+        assert_eq!(drain(&spool, Kind::Log), lines(0..3));
+        assert_eq!(fs::read(&path).expect("reads"), bytes);
+        runtime().block_on(spool.close());
+        steps.lock().expect("locks").clear();
+    }
+    fail.store(ILL, Ordering::SeqCst);
     let refused = Spool::open_on(disk, dir.path(), &Options::default());
     assert!(matches!(refused, Err(Error::Io { .. })), "it opens only when the sync succeeds");
 }
