@@ -3,7 +3,7 @@
 //! In: the folder and [`Options`]. Out: [`Writer`] and [`History`]. What is done, in this order:
 //! lock; manifest (found again from the segments when it does not read); left-overs of a seal swept;
 //! log files read, the torn tail of the last one cut, damage kept aside; index checked or built
-//! again; the last log file written over itself unless history was closed in order; the sealer
+//! again; the last log file written anew unless history was closed in order; the sealer
 //! started.
 //!
 //! **Why the last log file is written again.** When an fdatasync fails, Linux marks the pages it
@@ -14,8 +14,8 @@
 //! a new file, which takes the place of the old one: the sync that follows writes it or fails, and then
 //! history does not open. Writing it over itself does not do: a block whose first write failed stays
 //! unwritten to ext4, whatever is written there before it is mounted anew. Where there is no room for a
-//! second copy it is what is left. Only the last file can
-//! be in doubt: the one before was synced before it was begun, and nothing follows a failed sync.
+//! second copy it is what is left. Only the last file can be in doubt: the one before was synced before
+//! it was begun, and nothing follows a failed sync.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
